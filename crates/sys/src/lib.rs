@@ -1,0 +1,1 @@
+//! wolffia-sys
