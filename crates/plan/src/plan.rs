@@ -5,7 +5,7 @@
 //! prints it step by step.
 
 use crate::host::IdRange;
-use crate::{ContainerPath, HostPath};
+use crate::{Actor, ContainerPath, HostPath};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -36,6 +36,9 @@ pub struct Plan {
     pub session_keyring: bool,
     /// `None` if the configuration has no `process`: `create` works, `start` is an error (runtime.md).
     pub process: Option<Process>,
+    /// Who sets resource limits, scheduler, I/O priority and affinity: init itself, or the runtime where init's user
+    /// namespace has taken away the right that the runtime has.
+    pub tuned_by: Actor,
     /// Protections that were asked for and cannot be had here, which a rule allows to go on without (house rule 8).
     pub recorded: Vec<Recorded>,
 }
@@ -222,7 +225,11 @@ pub struct NetDevice {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Root {
     pub path: HostPath,
+    /// Whose rights open it, as for a bind mount's source.
+    pub opened_by: Opener,
     pub readonly: bool,
+    /// Every mount below the root is read-only too (annotation `io.wolffia.root.readonly: recursive`; it can only strengthen).
+    pub readonly_recursive: bool,
     /// Propagation (`MS_*` bits) given to the whole tree of the new mount namespace first, so that nothing
     /// that follows reaches the host.
     pub host_propagation: u64,
@@ -254,6 +261,8 @@ pub struct Mount {
     pub id_map: Option<IdMappedMount>,
     /// Copy what the destination holds into the new tmpfs first (`tmpcopyup`).
     pub copy_up: bool,
+    /// A tmpfs without a `mode` takes the mode of the directory that it covers, as runc's does.
+    pub mode_from_destination: bool,
     /// Open the destination without following a symbolic link at its end (`dest-nofollow`).
     pub destination_nofollow: bool,
 }

@@ -95,6 +95,8 @@ steps! {
     HooksCreateContainer = "hooks.createContainer" by Init;
     /// Make the root file system the root directory and let go of the host's.
     RootfsPivot = "rootfs.pivot" by Init;
+    /// Make the working directory when it is missing.
+    CwdMake = "process.cwdMake" by Init;
     /// Make single paths read-only.
     ReadonlyPaths = "paths.readonly" by Init;
     /// Hide paths.
@@ -107,26 +109,14 @@ steps! {
     Personality = "process.personality" by Init;
     /// Set the NUMA memory policy.
     MemoryPolicy = "process.memoryPolicy" by Init;
-    /// Enter the working directory.
-    Cwd = "process.cwd" by Init;
-    /// Find the executable.
-    Executable = "process.executable" by Init;
     /// Set resource limits.
-    Rlimits = "process.rlimits" by Parent;
+    Rlimits = "process.rlimits" by Init;
     /// Set the CPU scheduler's attributes.
-    Scheduler = "process.scheduler" by Parent;
+    Scheduler = "process.scheduler" by Init;
     /// Set the I/O priority.
-    IoPriority = "process.ioPriority" by Parent;
+    IoPriority = "process.ioPriority" by Init;
     /// Pin the process to CPUs.
-    CpuAffinity = "process.cpuAffinity" by Parent;
-    /// Write the pid file.
-    PidFile = "state.pidFile" by Parent;
-    /// Write the container's record: it is created.
-    StateCommit = "state.commit" by Parent;
-    /// Wait for start.
-    StartWait = "start.wait" by Init;
-    /// Run the startContainer hooks.
-    HooksStartContainer = "hooks.startContainer" by Init;
+    CpuAffinity = "process.cpuAffinity" by Init;
     /// Drop capabilities from the bounding set.
     CapabilitiesBound = "capabilities.bound" by Init;
     /// Become the container's user.
@@ -135,6 +125,18 @@ steps! {
     Capabilities = "capabilities.set" by Init;
     /// Give up gaining privileges by exec.
     NoNewPrivileges = "process.noNewPrivileges" by Init;
+    /// Enter the working directory.
+    Cwd = "process.cwd" by Init;
+    /// Find the executable.
+    Executable = "process.executable" by Init;
+    /// Write the pid file.
+    PidFile = "state.pidFile" by Parent;
+    /// Write the container's record: it is created.
+    StateCommit = "state.commit" by Parent;
+    /// Wait for start.
+    StartWait = "start.wait" by Init;
+    /// Run the startContainer hooks.
+    HooksStartContainer = "hooks.startContainer" by Init;
     /// Leave only the payload's file descriptors open.
     Descriptors = "descriptors.close" by Init;
     /// Execute the container's program.
