@@ -233,6 +233,9 @@ pub struct Root {
     /// Propagation (`MS_*` bits) given to the whole tree of the new mount namespace first, so that nothing
     /// that follows reaches the host.
     pub host_propagation: u64,
+    /// Propagation of the mount that holds the root, set before the root becomes a mount of its own: attaching it must
+    /// not reach the host, and pivot_root(2) wants a parent that is not shared. `MS_PRIVATE` or `MS_SLAVE`.
+    pub parent_propagation: u64,
     /// Propagation of the container's root mount in the end, when the configuration names one.
     pub propagation: Option<u64>,
     pub switch: RootSwitch,
@@ -263,6 +266,9 @@ pub struct Mount {
     pub copy_up: bool,
     /// A tmpfs without a `mode` takes the mode of the directory that it covers, as runc's does.
     pub mode_from_destination: bool,
+    /// Becomes read-only only when all mounts, devices and links are in place, because they are made in it: `ro` of a
+    /// tmpfs or of /dev. `attributes` does not hold the bit then.
+    pub late_readonly: bool,
     /// Open the destination without following a symbolic link at its end (`dest-nofollow`).
     pub destination_nofollow: bool,
 }
@@ -320,6 +326,9 @@ pub enum FsOption {
 pub struct MountAttributes {
     pub set: u64,
     pub clear: u64,
+    /// Cleared too, unless the kernel has locked one of them (EPERM, mount_namespaces(7)): then none of these. An option
+    /// on a bind mount replaces all flags of its source, as mount(8) has it, but nobody asked for these by name.
+    pub clear_unless_locked: u64,
     pub recursive_set: u64,
     pub recursive_clear: u64,
 }
