@@ -1,9 +1,14 @@
 //! `config.json` and `process.json`, from bytes to types.
 
-use crate::oci;
+use crate::{mend, oci, pointer};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::fmt;
+use std::path::PathBuf;
 
 /// A container's configuration.
+///
+/// Optional texts that are empty (`"path": ""` in a namespace) are absent here, as Go's callers mean them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     pub spec: oci::Spec,
@@ -52,11 +57,13 @@ impl Config {
     /// # Errors
     /// No JSON, a property of the wrong type or with a value that the specification does not define.
     pub fn parse(bytes: &[u8]) -> Result<Config, ConfigError> {
-        serde_json::from_slice(bytes).map(|spec: oci::Spec| spec.into()).map_err(|error| ConfigError {
-            field: String::new(),
-            reason: error.to_string(),
-            cure: String::new(),
-        })
+        match serde_json::from_slice::<oci::Spec>(bytes) {
+            Ok(spec) if !may_have_lost_something(&spec) => Ok(spec.into()),
+            Ok(_) | Err(_) => {
+                let (spec, extra) = parse_mended::<oci::Spec>(bytes, mend::config)?;
+                Ok(Config { extra, ..spec.into() })
+            }
+        }
     }
 }
 
@@ -66,22 +73,26 @@ impl ProcessConfig {
     /// # Errors
     /// As [`Config::parse`].
     pub fn parse(bytes: &[u8]) -> Result<ProcessConfig, ConfigError> {
-        serde_json::from_slice(bytes).map(|process: oci::Process| process.into()).map_err(|error| ConfigError {
-            field: String::new(),
-            reason: error.to_string(),
-            cure: String::new(),
-        })
+        match serde_json::from_slice::<oci::Process>(bytes) {
+            Ok(process) => Ok(process.into()),
+            Err(_) => {
+                let (process, extra) = parse_mended::<oci::Process>(bytes, mend::process)?;
+                Ok(ProcessConfig { extra, ..process.into() })
+            }
+        }
     }
 }
 
 impl From<oci::Spec> for Config {
-    fn from(spec: oci::Spec) -> Self {
+    fn from(mut spec: oci::Spec) -> Self {
+        drop_empty_texts(&mut spec);
         Self { spec, extra: Extra::default() }
     }
 }
 
 impl From<oci::Process> for ProcessConfig {
-    fn from(process: oci::Process) -> Self {
+    fn from(mut process: oci::Process) -> Self {
+        drop_empty_labels(&mut process);
         Self { process, extra: Extra::default() }
     }
 }
@@ -94,4 +105,75 @@ impl fmt::Display for ConfigError {
         f.write_str(&self.reason)?;
         if self.cure.is_empty() { Ok(()) } else { write!(f, " ({})", self.cure) }
     }
+}
+
+/// `oci-spec` reads a `pids` without a limit as limit 0, which is a limit of its own since runtime-spec 1.3.
+fn may_have_lost_something(spec: &oci::Spec) -> bool {
+    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    resources.and_then(|resources| resources.pids().as_ref()).is_some_and(|pids| pids.limit() == 0)
+}
+
+/// The slow way: through a JSON value, in which `mend` rewrites what `oci-spec` would reject.
+fn parse_mended<T: DeserializeOwned>(bytes: &[u8], mend: fn(&mut Value, &mut Extra)) -> Result<(T, Extra), ConfigError> {
+    let mut document: Value = serde_json::from_slice(bytes).map_err(|error| ConfigError {
+        field: pointer::at(bytes, error.line(), error.column()),
+        reason: format!("no valid JSON: {error}"),
+        cure: String::new(),
+    })?;
+    let mut extra = Extra::default();
+    mend(&mut document, &mut extra);
+    let mended = document.to_string();
+    match serde_json::from_slice(mended.as_bytes()) {
+        Ok(parsed) => Ok((parsed, extra)),
+        Err(error) => Err(located(&error, mended.as_bytes())),
+    }
+}
+
+/// Names the property instead of a position in a text that the user never saw.
+fn located(error: &serde_json::Error, document: &[u8]) -> ConfigError {
+    let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(before, _)| before);
+    let (reason, cure) = match text.rsplit_once(", expected ") {
+        Some((reason, expected)) => (reason, format!("expected {expected}")),
+        None => (text, String::new()),
+    };
+    ConfigError { field: pointer::at(document, error.line(), error.column()), reason: reason.to_owned(), cure }
+}
+
+fn drop_empty_texts(spec: &mut oci::Spec) {
+    drop_empty(spec.hostname_mut());
+    drop_empty(spec.domainname_mut());
+    if let Some(process) = spec.process_mut() {
+        drop_empty_labels(process);
+    }
+    for mount in spec.mounts_mut().iter_mut().flatten() {
+        drop_empty(mount.typ_mut());
+        drop_empty_path(mount.source_mut());
+    }
+    let Some(linux) = spec.linux_mut() else { return };
+    drop_empty_path(linux.cgroups_path_mut());
+    drop_empty(linux.rootfs_propagation_mut());
+    drop_empty(linux.mount_label_mut());
+    for namespace in linux.namespaces_mut().iter_mut().flatten() {
+        if namespace.path().as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            namespace.set_path(None);
+        }
+    }
+}
+
+fn drop_empty_labels(process: &mut oci::Process) {
+    if process.apparmor_profile().as_deref() == Some("") {
+        process.set_apparmor_profile(None);
+    }
+    if process.selinux_label().as_deref() == Some("") {
+        process.set_selinux_label(None);
+    }
+}
+
+fn drop_empty(text: &mut Option<String>) {
+    text.take_if(|text| text.is_empty());
+}
+
+fn drop_empty_path(path: &mut Option<PathBuf>) {
+    path.take_if(|path| path.as_os_str().is_empty());
 }

@@ -2,6 +2,8 @@
 //! and features documents, and the table that gives every field its verdict.
 
 mod config;
+mod mend;
+mod pointer;
 
 pub use config::{Config, ConfigError, Extra, ProcessConfig, UnknownCapability};
 /// The specification's types: those of the `oci-spec` crate, which embedders already use.
