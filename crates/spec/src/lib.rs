@@ -2,8 +2,11 @@
 //! and features documents, and the table that gives every field its verdict.
 
 mod config;
+pub mod coverage;
+pub mod documents;
 mod mend;
 mod pointer;
+pub mod template;
 
 pub use config::{Config, ConfigError, Extra, ProcessConfig, UnknownCapability};
 /// The specification's types: those of the `oci-spec` crate, which embedders already use.
