@@ -1,1 +1,15 @@
-//! wolffia-cgroup
+//! wolffia's own cgroup v2 driver: make a container's cgroup, limit it, freeze it, kill what is in it, remove it.
+//!
+//! It works from directory descriptors only: a path is walked once, one name at a time, without following symbolic
+//! links, and everything after that goes through the descriptor of the container's own directory.
+
+mod cgroup;
+mod controllers;
+mod error;
+mod events;
+mod files;
+mod processes;
+mod tree;
+
+pub use cgroup::Cgroup;
+pub use error::CgroupError;

@@ -7,6 +7,7 @@ mod path;
 mod plan;
 mod refusal;
 mod request;
+pub mod resources;
 mod step;
 
 pub use host::Host;

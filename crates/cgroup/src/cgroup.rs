@@ -1,0 +1,250 @@
+//! A container's cgroup: made, opened, joined, removed.
+
+use crate::CgroupError;
+use crate::controllers;
+use crate::events::{self, Event};
+use crate::files::{DIRECTORY, Dir};
+use crate::processes::process_ids;
+use crate::tree::{self, Visitor};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+use wolffia_sys as sys;
+use wolffia_sys::Pid;
+use wolffia_sys::fd::OFlags;
+
+/// Another runtime may remove a shared parent between two of our steps.
+const CREATE_ATTEMPTS: usize = 16;
+/// Another process may be moved in, or another cgroup be made, between two of our steps.
+const REMOVE_ATTEMPTS: usize = 8;
+/// What a killed process may take to be gone.
+const REMOVE_TIME: Duration = Duration::from_secs(10);
+
+/// A cgroup of the cgroup2 hierarchy, held by its directory's descriptor.
+#[derive(Debug)]
+pub struct Cgroup {
+    mount: OwnedFd,
+    dir: OwnedFd,
+    path: String,
+    made: Vec<String>,
+}
+
+impl Cgroup {
+    /// Makes the cgroup `path` below `mount`, with every cgroup on the way that is missing, and hands all controllers
+    /// down to it that can be handed down. On an error, what was made is taken away again.
+    ///
+    /// One that exists already must be empty (runc: `container's cgroup is not empty`); none may be frozen
+    /// (`container's cgroup unexpectedly frozen`), or the container would hang before it starts.
+    pub fn create(mount: &Path, path: &str) -> Result<Self, CgroupError> {
+        let names = tree::names(path)?;
+        let mount = open_mount(mount)?;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            match Self::create_below(&mount, &names) {
+                Err(error) if attempt < CREATE_ATTEMPTS && vanished(&error) => {}
+                Err(error) => return Err(error),
+                Ok((dir, made)) => return Ok(Self { mount, dir, path: tree::join(&names), made }),
+            }
+        }
+    }
+
+    /// Opens the existing cgroup `path` below `mount`. It is taken to be the container's own, to be removed with it;
+    /// [`Cgroup::with_made`] says it better.
+    pub fn open(mount: &Path, path: &str) -> Result<Self, CgroupError> {
+        let names = tree::names(path)?;
+        let mount = open_mount(mount)?;
+        let path = tree::join(&names);
+        let dir = tree::open(mount.as_fd(), &names).map_err(failed("open", &path))?;
+        Ok(Self { mount, dir, made: vec![path.clone()], path })
+    }
+
+    /// With the list that [`Cgroup::made`] gave when it was created: only these are removed.
+    pub fn with_made(self, made: Vec<String>) -> Self {
+        Self { made, ..self }
+    }
+
+    /// The cgroups that `create` made, as paths like [`Cgroup::path`], outermost first. Empty if all existed.
+    pub fn made(&self) -> &[String] {
+        &self.made
+    }
+
+    /// The path below the mount, with a leading slash, as /proc/PID/cgroup shows it.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The directory, fit for `CLONE_INTO_CGROUP` and for attaching a program.
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// Moves the process `pid` into it: for when the kernel refused `CLONE_INTO_CGROUP`, which is much faster.
+    pub fn add(&self, pid: Pid) -> Result<(), CgroupError> {
+        self.as_dir().must_write("cgroup.procs", &pid.to_string())
+    }
+
+    /// Removes every cgroup below it, then itself and those above it, as far as `create` made them. Kills what is still
+    /// in it. A cgroup that is gone already is no error; a parent that others use by now stays.
+    pub fn remove(&self) -> Result<(), CgroupError> {
+        let names = tree::names(&self.path)?;
+        let mut attempt = 0;
+        while !self.remove_own(&names)? {
+            attempt += 1;
+            self.kill_all(9)?;
+            events::wait(self.as_dir(), Event::Empty, REMOVE_TIME)?;
+            tree::walk(self.dir.as_fd(), &self.path, &mut RemoveChildren { path: &self.path })?;
+            if attempt == REMOVE_ATTEMPTS {
+                return Err(CgroupError::Restless { path: self.path.clone() });
+            }
+        }
+        remove_made(self.mount.as_fd(), self.made.iter().filter(|made| **made != self.path))
+    }
+
+    pub(crate) fn as_dir(&self) -> Dir<'_> {
+        Dir { fd: self.dir.as_fd(), path: &self.path }
+    }
+
+    /// Removes the cgroup itself. `false`: something is in it or below it.
+    fn remove_own(&self, names: &[&str]) -> Result<bool, CgroupError> {
+        if self.made.contains(&self.path) {
+            return remove_one(self.mount.as_fd(), names).map_err(failed("remove", &self.path));
+        }
+        // Not ours: it stays, but nothing of the container stays in it.
+        let mut count = Count { cgroups: 0 };
+        tree::walk(self.dir.as_fd(), &self.path, &mut count)?;
+        Ok(count.cgroups == 0 && events::is(self.as_dir(), Event::Empty)?)
+    }
+
+    fn create_below(mount: &OwnedFd, names: &[&str]) -> Result<(OwnedFd, Vec<String>), CgroupError> {
+        let mut made = Vec::new();
+        let result = descend(mount.as_fd(), names, &mut made).and_then(|dir| {
+            check_fit(Dir { fd: dir.as_fd(), path: &tree::join(names) })?;
+            Ok(dir)
+        });
+        match result {
+            Ok(dir) => Ok((dir, made)),
+            Err(error) => match remove_made(mount.as_fd(), made.iter()) {
+                Ok(()) => Err(error),
+                Err(undo) => {
+                    let path = made.first().cloned().unwrap_or_default();
+                    Err(CgroupError::LeftBehind { path, reason: undo.to_string(), source: Box::new(error) })
+                }
+            },
+        }
+    }
+}
+
+fn open_mount(mount: &Path) -> Result<OwnedFd, CgroupError> {
+    let failed = |source| CgroupError::Failed { act: "open the mount of", path: mount.display().to_string(), source };
+    let fd = sys::fd::open(mount, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, 0).map_err(failed)?;
+    if sys::fd::fs_magic(fd.as_fd()).map_err(failed)? != sys::fd::CGROUP2_SUPER_MAGIC {
+        return Err(CgroupError::NotCgroup2 { mount: mount.to_owned() });
+    }
+    Ok(fd)
+}
+
+/// Goes down from the mount, makes what is missing and notes it in `made`.
+fn descend(mount: BorrowedFd<'_>, names: &[&str], made: &mut Vec<String>) -> Result<OwnedFd, CgroupError> {
+    let mut parent = tree::open(mount, &[]).map_err(failed("open", "/"))?;
+    for (depth, name) in names.iter().enumerate() {
+        let above = tree::join(&names[..depth]);
+        let path = tree::join(&names[..=depth]);
+        // Best effort, see there: a controller that is missing in the end is named by the limit that needs it.
+        controllers::enable_all(Dir { fd: parent.as_fd(), path: &above });
+        let child = match sys::fd::openat(parent.as_fd(), name, DIRECTORY, 0) {
+            Err(error) if error.is(sys::Errno::ENOENT) => {
+                match sys::fd::mkdirat(parent.as_fd(), name, 0o755) {
+                    Ok(()) => made.push(path.clone()),
+                    Err(error) if error.is(sys::Errno::EEXIST) => {}
+                    Err(error) => return Err(failed("make", &path)(error)),
+                }
+                sys::fd::openat(parent.as_fd(), name, DIRECTORY, 0)
+            }
+            other => other,
+        };
+        parent = child.map_err(failed("open", &path))?;
+    }
+    Ok(parent)
+}
+
+fn check_fit(dir: Dir<'_>) -> Result<(), CgroupError> {
+    let count = process_ids(dir)?.len();
+    if count > 0 {
+        return Err(CgroupError::NotEmpty { path: dir.path.to_owned(), count });
+    }
+    if events::is(dir, Event::Frozen)? {
+        return Err(CgroupError::Frozen { path: dir.path.to_owned() });
+    }
+    Ok(())
+}
+
+/// Whether a cgroup on the way was removed by somebody else.
+fn vanished(error: &CgroupError) -> bool {
+    error.errno().is_some_and(|errno| [sys::Errno::ENOENT, sys::Errno::ENODEV].contains(&errno))
+}
+
+/// Removes the deepest of `made` first. One that is in use by now stays, and so do those above it.
+fn remove_made<'a>(mount: BorrowedFd<'_>, made: impl DoubleEndedIterator<Item = &'a String>) -> Result<(), CgroupError> {
+    for path in made.rev() {
+        if !remove_one(mount, &tree::names(path)?).map_err(failed("remove", path))? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// rmdir(2) of one cgroup; `false`: it is in use. One that is gone already counts as removed.
+fn remove_one(mount: BorrowedFd<'_>, names: &[&str]) -> Result<bool, sys::Error> {
+    let removed = match names.split_last() {
+        None => return Ok(true),
+        Some((name, above)) => tree::open(mount, above).and_then(|parent| remove_dir(parent.as_fd(), name)),
+    };
+    match removed {
+        Ok(()) => Ok(true),
+        Err(error) if tree::is_gone(&error) => Ok(true),
+        Err(error) if error.is(sys::Errno::EBUSY) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn remove_dir(parent: BorrowedFd<'_>, name: &str) -> Result<(), sys::Error> {
+    sys::fd::unlinkat(parent, name, true)
+}
+
+fn failed<'a>(act: &'static str, path: &'a str) -> impl FnOnce(sys::Error) -> CgroupError + 'a {
+    move |source| CgroupError::Failed { act, path: path.to_owned(), source }
+}
+
+/// Removes every cgroup below the top, deepest first. One that is in use again stays, for the next attempt.
+struct RemoveChildren<'a> {
+    path: &'a str,
+}
+
+impl Visitor for RemoveChildren<'_> {
+    fn enter(&mut self, _: BorrowedFd<'_>) -> Result<(), CgroupError> {
+        Ok(())
+    }
+
+    fn leave(&mut self, parent: BorrowedFd<'_>, name: &str) -> Result<(), CgroupError> {
+        match remove_dir(parent, name) {
+            Err(error) if !tree::is_gone(&error) && !error.is(sys::Errno::EBUSY) => Err(failed("empty", self.path)(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+struct Count {
+    cgroups: usize,
+}
+
+impl Visitor for Count {
+    fn enter(&mut self, _: BorrowedFd<'_>) -> Result<(), CgroupError> {
+        Ok(())
+    }
+
+    fn leave(&mut self, _: BorrowedFd<'_>, _: &str) -> Result<(), CgroupError> {
+        self.cgroups += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+//! What can go wrong with a cgroup. Callers of runc match the texts of `NotEmpty` and `Frozen`.
+
+use std::path::PathBuf;
+use wolffia_sys as sys;
+
+/// Why something could not be done to a cgroup. `path` is always relative to the cgroup2 mount, with a leading slash.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// The path is not one that a container may have.
+    #[error("cgroup path {path:?} {reason}")]
+    Path { path: String, reason: &'static str },
+    /// The mount point is something else.
+    #[error("{} is not a cgroup2 file system: mount it there, or run with --cgroup-manager disabled", mount.display())]
+    NotCgroup2 { mount: PathBuf },
+    /// runc's text.
+    #[error("container's cgroup is not empty: {count} process(es) found")]
+    NotEmpty { path: String, count: usize },
+    /// runc's text.
+    #[error("container's cgroup unexpectedly frozen")]
+    Frozen { path: String },
+    /// The kernel refused one act.
+    #[error("cannot {act} cgroup {path}")]
+    Failed { act: &'static str, path: String, source: sys::Error },
+    /// The kernel refused access to one interface file.
+    #[error("cannot {act} {file} of cgroup {path}")]
+    File { act: &'static str, file: String, path: String, source: sys::Error },
+    /// An interface file holds what it never should.
+    #[error("{file} of cgroup {path} holds {content:?}, which no kernel is known to write")]
+    Content { file: &'static str, path: String, content: String },
+    /// cgroup.events did not change in time.
+    #[error("cgroup {path} did not report \"{event}\" in cgroup.events within {seconds} s: {cure}")]
+    Timeout { path: String, event: &'static str, seconds: u64, cure: &'static str },
+    /// New processes appeared faster than they could be signalled.
+    #[error("processes appear in cgroup {path} faster than they can be signalled: use SIGKILL, or pause the container first")]
+    Restless { path: String },
+    /// `cgroup.procs` shows a process as 0.
+    #[error("a process of another pid namespace is in cgroup {path}: it has no id here; act from the pid namespace it is in")]
+    Nameless { path: String },
+    /// More cgroups below than any container needs.
+    #[error("cgroup {path} holds more than {limit} cgroups: remove some of them by hand (rmdir)")]
+    TooMany { path: String, limit: usize },
+    /// An error on the way, after which even the cgroups made so far could not be taken away again.
+    #[error("cgroup {path} was left behind ({reason})")]
+    LeftBehind { path: String, reason: String, source: Box<CgroupError> },
+}
+
+impl CgroupError {
+    /// The kernel's error number, when it was the kernel that refused.
+    pub fn errno(&self) -> Option<sys::Errno> {
+        match self {
+            Self::Failed { source, .. } | Self::File { source, .. } => Some(source.errno),
+            Self::LeftBehind { source, .. } => source.errno(),
+            _ => None,
+        }
+    }
+
+    /// Whether this user may not do it: the case in which a rootless container without limits goes on without a cgroup.
+    pub fn is_permission(&self) -> bool {
+        self.errno().is_some_and(|errno| [sys::Errno::EACCES, sys::Errno::EPERM, sys::Errno::EROFS].contains(&errno))
+    }
+}

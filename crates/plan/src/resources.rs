@@ -1,0 +1,397 @@
+//! `linux.resources` as writes to the files of a cgroup v2, and as device rules.
+//!
+//! The specification was written for cgroup v1. Where the two differ, this does what runc does, unless a comment says why not.
+
+use crate::{Host, Recorded, Refusal};
+use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
+use wolffia_spec::oci;
+
+mod devices;
+
+pub use devices::{DeviceAccess, DeviceRule, DeviceType};
+
+const FIELD: &str = "/linux/resources";
+
+/// Everything that limits a container's cgroup.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Resources {
+    /// Looked at before the first write.
+    pub checks: Vec<UsageCheck>,
+    /// In this order.
+    pub writes: Vec<CgroupWrite>,
+    /// The device program's rules; a later one overrules an earlier one. `None`: no program can be attached here.
+    pub devices: Option<Vec<DeviceRule>>,
+    /// What cgroup v2 has no file for, and runc passes over too.
+    pub recorded: Vec<Recorded>,
+}
+
+/// One write to a file of the container's cgroup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CgroupWrite {
+    /// The field of the configuration that asks for it, for example `/linux/resources/memory/limit`.
+    pub field: String,
+    /// The controller that must be enabled; `cgroup` for the core's own files.
+    pub controller: String,
+    /// A file name, without any slash.
+    pub file: String,
+    pub value: String,
+    pub if_absent: IfAbsent,
+}
+
+/// What it means when the controller is there and the file is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IfAbsent {
+    /// The limit cannot be set.
+    Fail,
+    /// There is nothing to limit.
+    Skip,
+    /// Another file does it.
+    Instead { file: String, value: String },
+}
+
+/// `memory.checkBeforeUpdate`: the write is rejected when so much is in use already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageCheck {
+    pub field: String,
+    /// What the limit is called in runc's error: `memory` or `memory+swap`.
+    pub limit_name: String,
+    /// Bytes.
+    pub limit: u64,
+    /// The file that holds the usage.
+    pub usage_file: String,
+}
+
+/// Converts `linux.resources`.
+///
+/// # Errors
+/// A [`Refusal`] for what no kernel accepts, and for limits that cgroup v2 cannot express.
+pub fn resources(config: &oci::LinuxResources, host: &Host) -> Result<Resources, Refusal> {
+    let mut out = Resources::default();
+    if let Some(pids) = config.pids() {
+        out.pids(pids)?;
+    }
+    if let Some(memory) = config.memory() {
+        out.memory(memory)?;
+    }
+    if let Some(io) = config.block_io() {
+        out.io(io)?;
+    }
+    if let Some(cpu) = config.cpu() {
+        out.cpu(cpu)?;
+    }
+    for (index, limit) in config.hugepage_limits().iter().flatten().enumerate() {
+        out.hugetlb(index, limit)?;
+    }
+    out.rdma(config)?;
+    out.network(config)?;
+    out.unified(config)?;
+    out.devices(config, host)?;
+    Ok(out)
+}
+
+impl Resources {
+    fn write(&mut self, field: &str, file: impl Into<String>, value: impl ToString) {
+        self.write_or(field, file, value, IfAbsent::Fail);
+    }
+
+    fn write_or(&mut self, field: &str, file: impl Into<String>, value: impl ToString, if_absent: IfAbsent) {
+        let file = file.into();
+        let controller = file.split('.').next().unwrap_or_default().to_owned();
+        self.writes.push(CgroupWrite { field: at(field), controller, file, value: value.to_string(), if_absent });
+    }
+
+    fn record(&mut self, field: &str, reason: &str) {
+        self.recorded.push(Recorded { field: at(field), reason: reason.to_owned() });
+    }
+
+    fn pids(&mut self, pids: &oci::LinuxPids) -> Result<(), Refusal> {
+        let value = match pids.limit() {
+            // Version 1.3 makes 0 a limit. runc writes 1, which systemd can express, and which forbids a second process as well.
+            0 => "1".to_owned(),
+            limit => max_or_number("pids/limit", limit)?,
+        };
+        self.write("pids/limit", "pids.max", value);
+        Ok(())
+    }
+
+    fn memory(&mut self, memory: &oci::LinuxMemory) -> Result<(), Refusal> {
+        // For runc, 0 is "not set" in each of the three.
+        let limit = memory.limit().unwrap_or(0);
+        let swap = memory.swap().unwrap_or(0);
+        let reservation = memory.reservation().unwrap_or(0);
+        if memory.check_before_update() == Some(true) {
+            self.check("memory/swap", "memory+swap", swap);
+            self.check("memory/limit", "memory", limit);
+        }
+        if let Some(value) = swap_max(limit, swap)? {
+            // Without swap accounting there is no file: nothing to forbid, and nothing to allow.
+            let if_absent = if value == "0" || value == "max" { IfAbsent::Skip } else { IfAbsent::Fail };
+            self.write_or("memory/swap", "memory.swap.max", value, if_absent);
+        }
+        if limit != 0 {
+            self.write("memory/limit", "memory.max", max_or_number("memory/limit", limit)?);
+        }
+        if reservation != 0 {
+            self.write("memory/reservation", "memory.low", max_or_number("memory/reservation", reservation)?);
+        }
+        if memory.swappiness().is_some() {
+            self.record("memory/swappiness", "cgroup v2 has no swappiness of its own for a cgroup");
+        }
+        if memory.disable_oom_killer() == Some(true) {
+            self.record("memory/disableOOMKiller", "cgroup v2 cannot turn the out-of-memory killer off");
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, field: &str, limit_name: &str, limit: i64) {
+        if let Ok(limit @ 1..) = u64::try_from(limit) {
+            let (limit_name, usage_file) = (limit_name.to_owned(), "memory.current".to_owned());
+            self.checks.push(UsageCheck { field: at(field), limit_name, limit, usage_file });
+        }
+    }
+
+    fn cpu(&mut self, cpu: &oci::LinuxCpu) -> Result<(), Refusal> {
+        for (field, set) in [
+            ("cpu/realtimeRuntime", cpu.realtime_runtime().unwrap_or(0) != 0),
+            ("cpu/realtimePeriod", cpu.realtime_period().unwrap_or(0) != 0),
+        ] {
+            if set {
+                let reason = "cgroup v2 cannot limit real-time scheduling";
+                return Err(refuse(field, reason, "leave it out; process.scheduler can make the process a real-time one"));
+            }
+        }
+        let idle = cpu.idle();
+        if let Some(idle) = idle {
+            if !(0..=1).contains(&idle) {
+                return Err(refuse("cpu/idle", format!("{idle} is neither 0 nor 1"), "0 or 1"));
+            }
+            self.write("cpu/idle", "cpu.idle", idle);
+        }
+        // An idle cgroup has the lowest weight of all, and the kernel refuses to give it another.
+        if let (Some(weight), false) = (cpu_weight(cpu.shares().unwrap_or(0)), idle == Some(1)) {
+            self.write("cpu/shares", "cpu.weight", weight);
+        }
+        self.cpu_bandwidth(cpu)?;
+        for (field, file, set) in [("cpu/cpus", "cpuset.cpus", cpu.cpus()), ("cpu/mems", "cpuset.mems", cpu.mems())] {
+            if let Some(list) = set.as_deref().filter(|list| !list.is_empty()) {
+                self.write(field, file, list);
+            }
+        }
+        Ok(())
+    }
+
+    fn cpu_bandwidth(&mut self, cpu: &oci::LinuxCpu) -> Result<(), Refusal> {
+        let quota = cpu.quota().unwrap_or(0);
+        let period = cpu.period().unwrap_or(0);
+        let max = (quota != 0 || period != 0).then(|| {
+            let quota = u64::try_from(quota).ok().filter(|quota| *quota > 0).map_or("max".to_owned(), |quota| quota.to_string());
+            // cgroup-v2.rst, "cpu.max": the default period.
+            format!("{quota} {}", if period == 0 { 100_000 } else { period })
+        });
+        let Some(burst) = cpu.burst() else {
+            if let Some(max) = max {
+                self.write("cpu/quota", "cpu.max", max);
+            }
+            return Ok(());
+        };
+        if u64::try_from(quota).is_ok_and(|quota| quota > 0 && burst > quota) {
+            return Err(refuse("cpu/burst", format!("{burst} is more than the quota {quota}"), "at most the quota"));
+        }
+        if let Some(max) = max {
+            // The kernel compares each of the two with the other's old value, which may not fit: out of the way first.
+            self.write("cpu/burst", "cpu.max.burst", 0);
+            self.write("cpu/quota", "cpu.max", max);
+        }
+        self.write("cpu/burst", "cpu.max.burst", burst);
+        Ok(())
+    }
+
+    fn io(&mut self, io: &oci::LinuxBlockIo) -> Result<(), Refusal> {
+        if io.leaf_weight().is_some_and(|weight| weight != 0) {
+            return Err(refuse("blockIO/leafWeight", "cgroup v2 has no leaf weights", "weight"));
+        }
+        if let Some(weight) = io.weight().filter(|weight| *weight != 0) {
+            let weight = io_weight("blockIO/weight", weight)?;
+            self.write_or("blockIO/weight", "io.bfq.weight", weight, instead("io.weight", spread(weight)));
+        }
+        for (index, device) in io.weight_device().iter().flatten().enumerate() {
+            let field = format!("blockIO/weightDevice/{index}");
+            let number = device_number(&field, device.major(), device.minor())?;
+            if device.leaf_weight().is_some_and(|weight| weight != 0) {
+                return Err(refuse(&format!("{field}/leafWeight"), "cgroup v2 has no leaf weights", "weight"));
+            }
+            let Some(weight) = device.weight() else {
+                return Err(refuse(&field, "it has neither weight nor leafWeight", "a weight of 10 to 1000"));
+            };
+            let weight = io_weight(&field, weight)?;
+            let otherwise = instead("io.weight", format!("{number} {}", spread(weight)));
+            self.write_or(&field, "io.bfq.weight", format!("{number} {weight}"), otherwise);
+        }
+        for (name, key, devices) in [
+            ("throttleReadBpsDevice", "rbps", io.throttle_read_bps_device()),
+            ("throttleWriteBpsDevice", "wbps", io.throttle_write_bps_device()),
+            ("throttleReadIOPSDevice", "riops", io.throttle_read_iops_device()),
+            ("throttleWriteIOPSDevice", "wiops", io.throttle_write_iops_device()),
+        ] {
+            for (index, device) in devices.iter().flatten().enumerate() {
+                let field = format!("blockIO/{name}/{index}");
+                let number = device_number(&field, device.major(), device.minor())?;
+                // 0 took the limit away in cgroup v1; v2 refuses it and says "max".
+                let rate = if device.rate() == 0 { "max".to_owned() } else { device.rate().to_string() };
+                self.write(&field, "io.max", format!("{number} {key}={rate}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn hugetlb(&mut self, index: usize, limit: &oci::LinuxHugepageLimit) -> Result<(), Refusal> {
+        let field = format!("hugepageLimits/{index}");
+        let size = limit.page_size();
+        let digits = size.strip_suffix("KB").or(size.strip_suffix("MB")).or(size.strip_suffix("GB"));
+        if !digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())) {
+            return Err(refuse(&field, format!("page size {size:?} is not one"), "<number>KB, <number>MB or <number>GB"));
+        }
+        let bytes = u64::try_from(limit.limit()).map_err(|_| refuse(&field, "the limit is negative", "0 or more bytes"))?;
+        self.write(&field, format!("hugetlb.{size}.max"), bytes);
+        // Linux 5.7: counts what is reserved, so that it is refused at mmap(2) instead of killing the process later.
+        self.write_or(&field, format!("hugetlb.{size}.rsvd.max"), bytes, IfAbsent::Skip);
+        Ok(())
+    }
+
+    fn rdma(&mut self, config: &oci::LinuxResources) -> Result<(), Refusal> {
+        let mut devices: Vec<_> = config.rdma().iter().flatten().collect();
+        devices.sort_unstable_by_key(|(name, _)| *name);
+        for (name, limit) in devices {
+            let field = format!("rdma/{}", escape(name));
+            if name.is_empty() || name.contains(char::is_whitespace) {
+                return Err(refuse(&field, format!("{name:?} is not a device's name"), "a name as `rdma dev` shows it"));
+            }
+            let handles = limit.hca_handles().map(|count| format!(" hca_handle={count}"));
+            let objects = limit.hca_objects().map(|count| format!(" hca_object={count}"));
+            if handles.is_none() && objects.is_none() {
+                return Err(refuse(&field, "it limits nothing", "hcaHandles, hcaObjects or both"));
+            }
+            self.write(&field, "rdma.max", format!("{name}{}{}", handles.unwrap_or_default(), objects.unwrap_or_default()));
+        }
+        Ok(())
+    }
+
+    fn network(&mut self, config: &oci::LinuxResources) -> Result<(), Refusal> {
+        let Some(network) = config.network() else { return Ok(()) };
+        if network.class_id().is_some() || network.priorities().as_ref().is_some_and(|list| !list.is_empty()) {
+            let cure = "leave it out and mark the traffic by cgroup path instead (nftables: socket cgroupv2)";
+            return Err(refuse("network", "cgroup v2 has no network controllers", cure));
+        }
+        Ok(())
+    }
+
+    /// Last of all: they overrule the fields above (config-linux.md, "unified").
+    fn unified(&mut self, config: &oci::LinuxResources) -> Result<(), Refusal> {
+        let mut files: Vec<_> = config.unified().iter().flatten().collect();
+        files.sort_unstable_by_key(|(name, _)| *name);
+        for (name, value) in files {
+            let field = format!("unified/{}", escape(name));
+            if name.contains('/') {
+                let reason = format!("unified resource {name:?} must be a file name (no slashes)");
+                return Err(refuse(&field, reason, "a file of the container's own cgroup"));
+            }
+            if !name.split_once('.').is_some_and(|(controller, parameter)| !controller.is_empty() && !parameter.is_empty()) {
+                let reason = format!("unified resource {name:?} must be in the form CONTROLLER.PARAMETER");
+                return Err(refuse(&field, reason, "for example memory.high"));
+            }
+            if ["cgroup.procs", "cgroup.threads", "cgroup.kill", "cgroup.freeze", "cgroup.type"].contains(&name.as_str()) {
+                return Err(refuse(&field, format!("{name} acts on processes and limits nothing"), "leave it out"));
+            }
+            // The kernel takes each write as one line.
+            for line in value.lines().filter(|line| !line.is_empty()) {
+                self.write(&field, name, line);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn at(field: &str) -> String {
+    format!("{FIELD}/{field}")
+}
+
+/// A name as one segment of a JSON pointer (RFC 6901).
+fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+fn refuse(field: &str, reason: impl Into<String>, cure: &str) -> Refusal {
+    Refusal::new(at(field), reason, cure)
+}
+
+fn instead(file: &str, value: impl ToString) -> IfAbsent {
+    IfAbsent::Instead { file: file.to_owned(), value: value.to_string() }
+}
+
+/// −1 is how the specification says "no limit".
+fn max_or_number(field: &str, limit: i64) -> Result<String, Refusal> {
+    match limit {
+        -1 => Ok("max".to_owned()),
+        0.. => Ok(limit.to_string()),
+        _ => Err(refuse(field, format!("{limit} is less than -1"), "-1 for no limit, or a number")),
+    }
+}
+
+/// The specification counts memory and swap together, cgroup v2 counts swap alone. `None`: leave it as it is.
+fn swap_max(limit: i64, swap: i64) -> Result<Option<String>, Refusal> {
+    match (limit, swap) {
+        // cgroup v1 knew no memory without limit whose swap has one: "both", said once.
+        (-1, 0) => Ok(Some("max".to_owned())),
+        (_, 0) => Ok(None),
+        (_, -1) | (-1, _) => max_or_number("memory/swap", swap).map(Some),
+        (0, _) => Err(refuse("memory/swap", "unable to set swap limit without memory limit", "set memory.limit as well")),
+        _ if swap < limit => {
+            let cure = "swap counts memory and swap together: at least memory.limit, or -1";
+            Err(refuse("memory/swap", "memory+swap limit should be >= memory limit", cure))
+        }
+        _ => max_or_number("memory/swap", swap - limit.max(0)).map(Some),
+    }
+}
+
+/// cpu.weight (1 to 10000, default 100) for cpu.shares (2 to 262144, default 1024); `None` for 0, "not set".
+///
+/// The curve goes through both ends and the default (runc 1.4, crun 1.23, Kubernetes KEP-2254). The line of before
+/// made 1024 shares a weight of 39, less than half of what a process outside any container has.
+fn cpu_weight(shares: u64) -> Option<u64> {
+    match shares {
+        0 => None,
+        1..=2 => Some(1),
+        3..262_144 => {
+            let log = (shares as f64).log2();
+            Some(10_f64.powf((log * log + 125.0 * log) / 612.0 - 7.0 / 34.0).ceil() as u64)
+        }
+        _ => Some(10_000),
+    }
+}
+
+fn io_weight(field: &str, weight: u16) -> Result<u64, Refusal> {
+    const RANGE: RangeInclusive<u16> = 10..=1000;
+    if RANGE.contains(&weight) {
+        return Ok(weight.into());
+    }
+    Err(refuse(field, format!("weight {weight} is out of range"), "10 to 1000"))
+}
+
+/// io.weight has 1 to 10000 where blkio.weight had 10 to 1000.
+fn spread(weight: u64) -> u64 {
+    1 + (weight - 10) * 9999 / 990
+}
+
+fn device_number(field: &str, major: i64, minor: i64) -> Result<String, Refusal> {
+    match (u32::try_from(major), u32::try_from(minor)) {
+        (Ok(major), Ok(minor)) => Ok(format!("{major}:{minor}")),
+        _ => Err(refuse(field, format!("{major}:{minor} is not a device number"), "major and minor, 0 or more")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

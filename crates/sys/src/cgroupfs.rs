@@ -1,0 +1,40 @@
+//! What only the cgroup file system does: its directories are cgroups, and its files wake poll(2) when they change.
+
+use crate::error::{Call, show_fd};
+use crate::{Errno, Error, Result};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{Dir, FileType};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+/// The names of the cgroups right below `dir`, in no order. It takes the type that the directory entry carries, which
+/// kernfs always fills, so a cgroup without children costs one listing and no look-up.
+pub fn children(dir: BorrowedFd<'_>) -> Result<Vec<String>> {
+    let args = || show_fd(dir);
+    let mut names = Vec::new();
+    for entry in Dir::read_from(dir).call("openat", args)? {
+        let entry = entry.call("getdents64", args)?;
+        let name = entry.file_name();
+        if entry.file_type() == FileType::Directory && name != c"." && name != c".." {
+            let name = name.to_str().map_err(|_| Error::new("getdents64", args(), Errno::EBADMSG))?;
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// Waits until the interface file changes that `file` was opened on and read from since the last change.
+/// `false` if `timeout` passes first. A file of a removed cgroup counts as changed.
+pub fn wait_change(file: BorrowedFd<'_>, timeout: Duration) -> Result<bool> {
+    let deadline = Instant::now().checked_add(timeout);
+    // kernfs answers POLLIN at all times; POLLPRI (with POLLERR) is what means "changed" (cgroups(7), "cgroup.events").
+    let mut polled = [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::PRI)];
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        match rustix::event::poll(&mut polled, left.as_ref()) {
+            Err(rustix::io::Errno::INTR) => {}
+            outcome => return outcome.call("ppoll", || show_fd(file)).map(|ready| ready > 0),
+        }
+    }
+}
