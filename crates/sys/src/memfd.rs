@@ -1,0 +1,60 @@
+//! Copies in memory that nobody can change: how the runtime's binary stays out of the container's reach (CVE-2019-5736).
+
+use crate::error::{Call, show_fd};
+use crate::{Errno, Error, Result};
+use rustix::fs::{self as rx, MemfdFlags, SealFlags};
+use rustix::io::{Errno as RxErrno, retry_on_intr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Nothing may be written, made shorter or longer, and these rules may not be lifted.
+const SEALS: SealFlags = SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::WRITE);
+
+/// An executable copy of the file `source`, sealed. Its offset is not touched. `name` is for /proc only.
+pub fn sealed_copy(source: impl AsFd, name: &str) -> Result<OwnedFd> {
+    let source = source.as_fd();
+    let (copy, exec) = create(name)?;
+    copy_from_start(source, copy.as_fd())?;
+    let seals = if exec { SEALS | SealFlags::EXEC } else { SEALS };
+    rx::fcntl_add_seals(&copy, seals).call("fcntl", || format!("memfd {name:?}, F_ADD_SEALS, {seals:?}"))?;
+    Ok(copy)
+}
+
+/// Whether `fd` is a memfd with the seals of [`sealed_copy`].
+pub fn is_sealed(fd: impl AsFd) -> Result<bool> {
+    let fd = fd.as_fd();
+    match rx::fcntl_get_seals(fd) {
+        Ok(seals) => Ok(seals.contains(SEALS)),
+        // Only files in memory have seals at all.
+        Err(RxErrno::INVAL) => Ok(false),
+        Err(errno) => Err(Error::new("fcntl", format!("{}, F_GET_SEALS", show_fd(fd)), errno)),
+    }
+}
+
+/// A memfd, and whether the kernel knows that it shall be executable (6.3).
+fn create(name: &str) -> Result<(OwnedFd, bool)> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    match rx::memfd_create(name, flags | MemfdFlags::EXEC) {
+        Ok(memfd) => Ok((memfd, true)),
+        Err(RxErrno::INVAL) => {
+            let memfd = rx::memfd_create(name, flags).call("memfd_create", || format!("{name:?}, {flags:?}"))?;
+            Ok((memfd, false))
+        }
+        Err(errno) => Err(Error::new("memfd_create", format!("{name:?}, {flags:?}, MFD_EXEC"), errno)),
+    }
+}
+
+fn copy_from_start(source: BorrowedFd<'_>, copy: BorrowedFd<'_>) -> Result<()> {
+    // The most that one sendfile(2) moves.
+    const CHUNK: usize = 0x7fff_f000;
+    let size = crate::fd::stat(source)?.size;
+    let mut offset = 0;
+    while offset < size {
+        match retry_on_intr(|| rx::sendfile(copy, source, Some(&mut offset), CHUNK)) {
+            // The file got shorter meanwhile.
+            Ok(0) => return Err(Error::new("sendfile", format!("{}, offset {offset} of {size}", show_fd(source)), Errno::EIO)),
+            Ok(_) => {}
+            Err(errno) => return Err(Error::new("sendfile", format!("{}, offset {offset} of {size}", show_fd(source)), errno)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! Waiting for descriptors, for a bounded time.
+
+use crate::Result;
+use crate::error::{Call, show_fd};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+/// Which of `fds` have something to read or are closed or broken: reading will not block.
+/// All `false` if `timeout` passes first; `None` waits for ever.
+pub fn poll_readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> Result<Vec<bool>> {
+    let mut polled: Vec<_> = fds.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+    poll(&mut polled, timeout)?;
+    Ok(polled.iter().map(|fd| !fd.revents().is_empty()).collect())
+}
+
+/// Whether `fd` has something to read, or is closed or broken, before `timeout` passes.
+pub fn wait_readable(fd: impl AsFd, timeout: Option<Duration>) -> Result<bool> {
+    let mut polled = [PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)];
+    Ok(poll(&mut polled, timeout)? > 0)
+}
+
+fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<usize> {
+    // A deadline too far to be represented is no deadline.
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        match rustix::event::poll(fds, left.as_ref()) {
+            Err(rustix::io::Errno::INTR) => {}
+            outcome => {
+                return outcome.call("ppoll", || fds.iter().map(|fd| show_fd(fd.as_fd())).collect::<Vec<_>>().join(", "));
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Signals: masks, the signal descriptor, dispositions and names.
+
+use crate::error::{Call, check, show_fd};
+use crate::{Errno, Error, Pid, Result};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// The signals that were blocked before.
+#[derive(Debug, Clone, Copy)]
+pub struct OldMask(SigSet);
+
+/// A signal that was read from the signal descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignalInfo {
+    /// Its number.
+    pub signo: i32,
+    /// Who sent it; `None` for the kernel or a process outside this pid namespace.
+    pub pid: Option<Pid>,
+}
+
+/// Blocks every signal that can be blocked, in this thread.
+pub fn block_all() -> Result<OldMask> {
+    SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map(OldMask).call("pthread_sigmask", || "SIG_SETMASK, all".into())
+}
+
+/// Blocks what was blocked before [`block_all`], and nothing else.
+pub fn restore(old: &OldMask) -> Result<()> {
+    old.0.thread_set_mask().call("pthread_sigmask", || "SIG_SETMASK, old".into())
+}
+
+/// Blocks no signal: the mask survives exec, so the payload must not inherit ours.
+pub fn unblock_all() -> Result<()> {
+    SigSet::empty().thread_set_mask().call("pthread_sigmask", || "SIG_SETMASK, none".into())
+}
+
+/// A descriptor on which every blocked signal can be read. It does not block.
+pub fn signalfd_all() -> Result<OwnedFd> {
+    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+    SignalFd::with_flags(&SigSet::all(), flags).map(OwnedFd::from).call("signalfd4", || format!("all, {flags:?}"))
+}
+
+/// The next signal of [`signalfd_all`]; `None` if there is none now.
+pub fn read_signal(fd: impl AsFd) -> Result<Option<SignalInfo>> {
+    let fd = fd.as_fd();
+    let mut bytes = [0; size_of::<libc::signalfd_siginfo>()];
+    match rustix::io::retry_on_intr(|| rustix::io::read(fd, &mut bytes)) {
+        Ok(length) if length == bytes.len() => {}
+        Ok(_) => return Err(Error::new("read", format!("{}: half a signal", show_fd(fd)), Errno::EIO)),
+        Err(rustix::io::Errno::AGAIN) => return Ok(None),
+        Err(errno) => return Err(Error::new("read", show_fd(fd), errno)),
+    }
+    let field = |offset: usize| i32::from_ne_bytes([bytes[offset], bytes[offset + 1], bytes[offset + 2], bytes[offset + 3]]);
+    let signo = field(std::mem::offset_of!(libc::signalfd_siginfo, ssi_signo));
+    let sender = field(std::mem::offset_of!(libc::signalfd_siginfo, ssi_pid));
+    Ok(Some(SignalInfo { signo, pid: Pid::from_raw(sender) }))
+}
+
+/// What exec hands on and the payload must not get from us: ignored signals and a blocking mask.
+pub fn reset_for_exec() -> Result<()> {
+    reset_all_to_default()?;
+    unblock_all()
+}
+
+/// Gives every signal its default effect: an ignored one stays ignored through exec (Rust programs ignore SIGPIPE).
+pub fn reset_all_to_default() -> Result<()> {
+    for signal in 1..=libc::SIGRTMAX() {
+        // KILL and STOP cannot be changed, and glibc keeps the numbers between the two ranges for itself.
+        let fixed = matches!(signal, libc::SIGKILL | libc::SIGSTOP) || (32..libc::SIGRTMIN()).contains(&signal);
+        if fixed {
+            continue;
+        }
+        // SAFETY: SIG_DFL installs no handler, so no code of ours runs in signal context.
+        let outcome = unsafe { libc::signal(signal, libc::SIG_DFL) };
+        if outcome == libc::SIG_ERR {
+            check(-1, "signal", || format!("{signal}, SIG_DFL"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The number of a signal: `KILL`, `SIGKILL`, `sigkill`, `9`, `RTMIN+3`, `RTMAX-1`. `None` if there is no such signal.
+pub fn number(name: &str) -> Option<i32> {
+    if let Ok(number) = name.parse::<i32>() {
+        let plain = name.bytes().all(|byte| byte.is_ascii_digit());
+        return (plain && (0..=libc::SIGRTMAX()).contains(&number)).then_some(number);
+    }
+    let upper = name.to_ascii_uppercase();
+    let bare = upper.strip_prefix("SIG").unwrap_or(&upper);
+    if let Some(offset) = bare.strip_prefix("RTMIN") {
+        return real_time(libc::SIGRTMIN(), offset, '+');
+    }
+    if let Some(offset) = bare.strip_prefix("RTMAX") {
+        return real_time(libc::SIGRTMAX(), offset, '-');
+    }
+    let also = match bare {
+        "IOT" => "ABRT",
+        "CLD" => "CHLD",
+        "POLL" => "IO",
+        name => name,
+    };
+    Signal::iterator().find(|signal| signal.as_str().strip_prefix("SIG") == Some(also)).map(|signal| signal as i32)
+}
+
+/// The name of signal `number`: `SIGKILL`, `SIGRTMIN+3`. `None` if there is no such signal.
+pub fn name(number: i32) -> Option<String> {
+    if let Ok(signal) = Signal::try_from(number) {
+        return Some(signal.as_str().to_owned());
+    }
+    let first = libc::SIGRTMIN();
+    match number {
+        number if number == first => Some("SIGRTMIN".to_owned()),
+        number if (first..=libc::SIGRTMAX()).contains(&number) => Some(format!("SIGRTMIN+{}", number - first)),
+        _ => None,
+    }
+}
+
+fn real_time(base: i32, offset: &str, sign: char) -> Option<i32> {
+    if offset.is_empty() {
+        return Some(base);
+    }
+    let digits = offset.strip_prefix(sign)?;
+    let distance: i32 = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())??;
+    let number = if sign == '+' { base.checked_add(distance)? } else { base.checked_sub(distance)? };
+    (libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&number).then_some(number)
+}
