@@ -1,1 +1,35 @@
-//! wolffia-launch
+//! Carrying a [`wolffia_plan::Plan`] out: the runtime's side and init's, each one straight function of named steps.
+
+mod cgroup_view;
+mod console;
+mod copy_up;
+mod create;
+mod devices;
+mod exec;
+mod failure;
+#[cfg(feature = "faults")]
+mod fault;
+pub mod handshake;
+mod hooks;
+mod identity;
+mod idmaps;
+mod init;
+mod initramfs;
+mod mounts;
+mod netdevices;
+mod paths;
+mod payload;
+mod rootfs;
+mod settings;
+mod sources;
+mod spawn;
+mod stage;
+mod start;
+mod tune;
+
+pub use create::{Launch, Launched, Running, launch};
+pub use exec::{Exec, exec};
+pub use failure::{Cause, Failure};
+pub use hooks::{HookState, run as run_hooks, run_all as run_all_hooks};
+pub use stage::{Stage, Trace, TraceLine};
+pub use start::{SOCKET, listen, start};

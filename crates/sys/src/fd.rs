@@ -256,6 +256,12 @@ pub fn flock(fd: impl AsFd, exclusive: bool, wait: bool) -> Result<()> {
     retry_on_intr(|| rx::flock(fd, operation)).call("flock", || format!("{}, {operation:?}", show_fd(fd)))
 }
 
+/// Gives up a lock of [`flock`], also on behalf of the children that inherited the open file and still have it open.
+pub fn unlock(fd: impl AsFd) -> Result<()> {
+    let fd = fd.as_fd();
+    rx::flock(fd, FlockOperation::Unlock).call("flock", || format!("{}, Unlock", show_fd(fd)))
+}
+
 /// The names in the directory `dir` (an `O_PATH` one too), without `.` and `..`, in the file system's order.
 pub fn read_dir_names(dir: impl AsFd) -> Result<Vec<OsString>> {
     let args = || show_fd(dir.as_fd());

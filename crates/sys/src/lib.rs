@@ -13,7 +13,6 @@ pub mod cgroupfs;
 pub mod error;
 pub mod fd;
 pub mod file;
-pub mod features;
 pub mod hostname;
 pub mod ids;
 pub mod keyring;

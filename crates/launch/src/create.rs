@@ -1,0 +1,229 @@
+//! The runtime's side of making a container: from the clone to init's word that only `start` is missing.
+
+use crate::failure::{Cause, Failure};
+use crate::handshake::{self, FromInit, Proceed, RuntimeSide, Silence, ToInit};
+use crate::hooks::{self, HookState};
+use crate::init::Init;
+use crate::spawn::{self, Spawned};
+use crate::stage::{Stage, Trace, TraceLine};
+use crate::{idmaps, netdevices, sources, tune};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+use wolffia_plan::{Actor, Ids, NamespaceKind, Plan, Step};
+use wolffia_sys::pidfd::{self, ExitStatus};
+use wolffia_sys::process::SingleThreaded;
+use wolffia_sys::procfs::ProcHandle;
+use wolffia_sys::{Pid, ids, namespaces};
+
+/// Longest time between two words of init where no hook without a timeout can hold it up.
+const SILENCE_LIMIT: Duration = Duration::from_secs(120);
+
+/// What `create` is given beside the plan.
+pub struct Launch<'a> {
+    pub plan: &'a Plan,
+    /// What hooks are told; `status` and `pid` are filled in.
+    pub state: HookState,
+    /// The container's cgroup, to be born in.
+    pub cgroup: Option<BorrowedFd<'a>>,
+    /// The socket on which init waits for `start`; `None` when the caller starts it at once.
+    pub listener: Option<OwnedFd>,
+    /// Takes the terminal's master and its name.
+    pub console: &'a mut dyn FnMut(&str, OwnedFd) -> Result<(), Cause>,
+    /// Takes trace lines, when somebody wants them.
+    pub trace: Option<&'a dyn Fn(TraceLine)>,
+}
+
+impl std::fmt::Debug for Launch<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Launch").field("plan", self.plan).field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+/// An init that has done everything but start. Dropped, it is killed: nothing is left behind by a caller that fails.
+#[derive(Debug)]
+pub struct Launched {
+    pid: Pid,
+    pidfd: OwnedFd,
+    channel: RuntimeSide,
+    /// Still ours to kill.
+    armed: bool,
+}
+
+/// A process that runs the payload, our own child.
+#[derive(Debug)]
+pub struct Running {
+    pub pid: Pid,
+    pub pidfd: OwnedFd,
+}
+
+impl Running {
+    /// Waits for its end, without a limit: the payload's life is its own.
+    pub fn wait(&self) -> Result<ExitStatus, Cause> {
+        Ok(pidfd::wait(self.pidfd.as_fd())?)
+    }
+}
+
+/// Carries the plan out up to the point where only `start` is missing.
+pub fn launch(launch: Launch<'_>) -> Result<Launched, Failure> {
+    let plan = launch.plan;
+    let stage = Stage { trace: launch.trace.map_or(Trace::Off, Trace::Log) };
+    let token = stage.act(Step::NamespacesClone, || "single-threaded".into(), SingleThreaded::check)?;
+    let targets = stage.act(Step::NamespacesJoin, String::new, || spawn::targets(&plan.namespaces.join))?;
+    let (ours, theirs) = stage.act(Step::NamespacesClone, || "handshake".into(), handshake::pair)?;
+    let (pid, pidfd) = match spawn::spawn(&stage, &token, &plan.namespaces, &targets, launch.cgroup)? {
+        Spawned::Init => {
+            // The other end must be gone here, or init would never see the runtime's end of file.
+            drop(ours);
+            let dumpable_until_mapped = matches!(plan.ids, Ids::Mapped { .. }) && ids::geteuid() != 0;
+            let tracing = launch.trace.is_some();
+            Init { plan, state: &launch.state, dumpable_until_mapped, listener: launch.listener, tracing }.run(theirs)
+        }
+        Spawned::Runtime { pid, pidfd } => (pid, pidfd),
+    };
+    drop(theirs);
+    let launched = Launched { pid, pidfd, channel: ours, armed: true };
+    send_off(&stage, &token, plan, &launched)?;
+    accompany(&stage, plan, &launched, &launch.state, launch.console)?;
+    Ok(launched)
+}
+
+/// What init cannot do for itself, and the word to begin.
+fn send_off(stage: &Stage<'_>, token: &SingleThreaded, plan: &Plan, launched: &Launched) -> Result<(), Failure> {
+    let pid = launched.pid;
+    let proc = stage.act(Step::IdsMap, || "/proc".into(), ProcHandle::open)?;
+    if let Some(score) = plan.process.as_ref().and_then(|process| process.oom_score_adj) {
+        // Before init hides from ptrace: its /proc files belong to root afterwards.
+        stage.act(Step::OomScore, || score.to_string(), || proc.write_for(pid, "oom_score_adj", score.to_string().as_bytes()))?;
+    }
+    if matches!(plan.ids, Ids::Mapped { .. }) {
+        stage.act(Step::IdsMap, || format!("{:?}", plan.ids), || idmaps::write(&proc, pid, &plan.ids))?;
+    }
+    let mut proceed = Proceed::default();
+    if !plan.net_devices.is_empty() {
+        let network = NamespaceKind::Network.file_name();
+        let namespace = stage.act(Step::NetDevicesMove, String::new, || namespaces::open_of(pid, network))?;
+        for device in &plan.net_devices {
+            let addresses =
+                stage.act(Step::NetDevicesMove, || device.host_name.clone(), || netdevices::move_in(device, &namespace))?;
+            proceed.net_devices.push((device.container_name.clone(), addresses));
+        }
+    }
+    sources::send(stage, token, &proc, plan, pid, &launched.channel)?;
+    stage.act(Step::SessionStart, || "proceed".into(), || launched.channel.send(&ToInit::Proceed(proceed)))
+}
+
+/// Answers init until it is ready.
+fn accompany(
+    stage: &Stage<'_>,
+    plan: &Plan,
+    launched: &Launched,
+    state: &HookState,
+    console: &mut dyn FnMut(&str, OwnedFd) -> Result<(), Cause>,
+) -> Result<(), Failure> {
+    let limit = plan.hooks.create_container.is_empty().then_some(SILENCE_LIMIT);
+    loop {
+        match launched.next(stage, Step::NamespacesClone, limit)? {
+            FromInit::Console { name, master } => stage.act(Step::Console, || name.clone(), || console(&name, master))?,
+            FromInit::HooksWanted => {
+                let state = state.with("creating", Some(launched.pid.get()));
+                let directory = plan.bundle.as_path();
+                stage
+                    .act(Step::HooksPrestart, String::new, || hooks::run("prestart", &plan.hooks.prestart, &state, directory))?;
+                stage.act(Step::HooksCreateRuntime, String::new, || {
+                    hooks::run("createRuntime", &plan.hooks.create_runtime, &state, directory)
+                })?;
+                stage.act(Step::HooksCreateRuntime, || "done".into(), || launched.channel.send(&ToInit::HooksDone))?;
+            }
+            FromInit::TuneWanted => {
+                if let (Actor::Parent, Some(process)) = (plan.tuned_by, &plan.process) {
+                    tune::apply(stage, process, Some(launched.pid))?;
+                }
+                stage.act(Step::Rlimits, || "done".into(), || launched.channel.send(&ToInit::Tuned))?;
+            }
+            FromInit::Created => return Ok(()),
+            other => return Err(Failure::new(Step::NamespacesClone, "init", format!("unexpected {other:?}"))),
+        }
+    }
+}
+
+impl Launched {
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// `create`: init waits on its socket; the caller may end.
+    pub fn stay(mut self) -> Result<(), Failure> {
+        self.channel.send(&ToInit::Stay).map_err(|cause| Failure::new(Step::StartWait, "", cause))?;
+        self.armed = false;
+        Ok(())
+    }
+
+    /// `run`: init starts now. Returns when the payload is executed.
+    pub fn start(mut self, trace: Option<&dyn Fn(TraceLine)>) -> Result<Running, Failure> {
+        self.channel.send(&ToInit::Start).map_err(|cause| Failure::new(Step::StartWait, "", cause))?;
+        let stage = Stage { trace: trace.map_or(Trace::Off, Trace::Log) };
+        crate::start::until_executed(&stage, &self.channel, self.pidfd.as_fd())?;
+        self.armed = false;
+        Ok(Running { pid: self.pid, pidfd: self.pidfd.try_clone().map_err(|error| Failure::new(Step::Exec, "pidfd", error))? })
+    }
+
+    fn next(&self, stage: &Stage<'_>, step: Step, limit: Option<Duration>) -> Result<FromInit, Failure> {
+        next_word(stage, &self.channel, self.pidfd.as_fd(), step, limit)?
+            .map_err(|silence| Failure::new(step, "init", died(&silence, self.pidfd.as_fd())))
+    }
+}
+
+impl Drop for Launched {
+    fn drop(&mut self) {
+        if self.armed {
+            // Nothing to report to: the failure that led here is the one that is told. A process that is gone needs no kill.
+            let killed = pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL);
+            if killed.is_ok() {
+                drop(pidfd::wait(self.pidfd.as_fd()));
+            }
+        }
+    }
+}
+
+/// Init's next word that is not a trace line; its failure as ours.
+pub(crate) fn next_word(
+    stage: &Stage<'_>,
+    channel: &RuntimeSide,
+    init: BorrowedFd<'_>,
+    step: Step,
+    limit: Option<Duration>,
+) -> Result<Result<FromInit, Silence>, Failure> {
+    loop {
+        match channel.receive(init, limit).map_err(|cause| Failure::new(step, "init", cause))? {
+            Ok(FromInit::Trace(line)) => {
+                if let Trace::Log(log) = stage.trace {
+                    log(line);
+                }
+            }
+            Ok(FromInit::Failed(failure)) => return Err(failure),
+            #[cfg(feature = "faults")]
+            Ok(FromInit::KillRuntime) => crate::fault::die(),
+            other => return Ok(other),
+        }
+    }
+}
+
+pub(crate) fn died(silence: &Silence, init: BorrowedFd<'_>) -> String {
+    let status = match silence {
+        Silence::Exited(status) => Some(*status),
+        Silence::EndOfFile => match pidfd::wait_exit(init, Some(Duration::from_secs(5))) {
+            Ok(true) => pidfd::wait(init).ok(),
+            _ => None,
+        },
+    };
+    match status {
+        Some(ExitStatus::Signaled(9)) => "init was killed (SIGKILL): by somebody, or for want of memory".to_owned(),
+        Some(ExitStatus::Signaled(signal)) => format!("init was killed by signal {signal}"),
+        Some(ExitStatus::Exited(code)) => format!("init ended with status {code} without a word"),
+        None => "init closed the connection without a word".to_owned(),
+    }
+}

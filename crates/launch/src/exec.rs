@@ -1,0 +1,186 @@
+//! A further process in a container that runs: joined through a bridge, then the same last steps as init's.
+
+use crate::failure::{Cause, Failure};
+use crate::handshake::{self, FromInit, InitSide, RuntimeSide, ToInit};
+use crate::init::{execute, hand_over, settle_identity};
+use crate::spawn::{self, Spawned, Target};
+use crate::stage::{Stage, Trace, TraceLine};
+use crate::start::until_executed;
+use crate::{console, create, identity, settings, tune};
+use std::convert::Infallible;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+use wolffia_plan::{Actor, Groups, NamespaceKind, Namespaces, Process, SetupIds, Step};
+use wolffia_sys::fd::OFlags;
+use wolffia_sys::process::{self, SingleThreaded, exit};
+use wolffia_sys::procfs::ProcHandle;
+use wolffia_sys::root::Root;
+use wolffia_sys::{Pid, fd, prctl};
+
+/// Longest time between two words of the new process: it runs no hooks.
+const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+
+/// What `exec` is given.
+pub struct Exec<'a> {
+    pub process: &'a Process,
+    /// Init of the container.
+    pub init: BorrowedFd<'a>,
+    /// The namespaces to enter: all that are not the runtime's own.
+    pub namespaces: &'a [NamespaceKind],
+    /// Set in a container with a user namespace of its own: the ids to take in it first.
+    pub setup: Option<SetupIds>,
+    pub tuned_by: Actor,
+    pub cgroup: Option<BorrowedFd<'a>>,
+    /// Joins a session keyring named after the container, unless `None`.
+    pub keyring: Option<&'a str>,
+    pub console: &'a mut dyn FnMut(&str, OwnedFd) -> Result<(), Cause>,
+    pub trace: Option<&'a dyn Fn(TraceLine)>,
+}
+
+impl std::fmt::Debug for Exec<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exec").field("process", self.process).finish_non_exhaustive()
+    }
+}
+
+/// Runs the process. Returns when it is executed.
+pub fn exec(exec: Exec<'_>) -> Result<create::Running, Failure> {
+    let stage = Stage { trace: exec.trace.map_or(Trace::Off, Trace::Log) };
+    let token = stage.act(Step::NamespacesJoin, || "single-threaded".into(), SingleThreaded::check)?;
+    let target = stage.act(Step::NamespacesJoin, || "container".into(), || target(&exec))?;
+    let (ours, theirs) = stage.act(Step::NamespacesJoin, || "handshake".into(), handshake::pair)?;
+    let (pid, pidfd) = match spawn::spawn(&stage, &token, &Namespaces::default(), &target, exec.cgroup)? {
+        Spawned::Init => {
+            drop(ours);
+            Tenant { exec: &exec }.run(theirs)
+        }
+        Spawned::Runtime { pid, pidfd } => (pid, pidfd),
+    };
+    drop(theirs);
+    let mut guard = Guard { pidfd, armed: true };
+    prepare(&stage, exec.process, pid)?;
+    accompany(&stage, exec.process, pid, guard.pidfd.as_fd(), &ours, exec.tuned_by, exec.console)?;
+    stage.act(Step::StartWait, String::new, || ours.send(&ToInit::Start))?;
+    until_executed(&stage, &ours, guard.pidfd.as_fd())?;
+    guard.armed = false;
+    let pidfd = guard.pidfd.try_clone().map_err(|error| Failure::new(Step::Exec, "pidfd", error))?;
+    Ok(create::Running { pid, pidfd })
+}
+
+/// All namespaces in one setns(2), by init's pidfd: none of them can be swapped in between.
+fn target(exec: &Exec<'_>) -> Result<Vec<Target>, Cause> {
+    let flags = exec.namespaces.iter().fold(0, |flags, kind| flags | kind.clone_flag());
+    let descriptor = exec.init.try_clone_to_owned()?;
+    Ok(vec![Target { name: "the container's namespaces".to_owned(), descriptor, flags }])
+}
+
+fn prepare(stage: &Stage<'_>, process: &Process, pid: Pid) -> Result<(), Failure> {
+    let Some(score) = process.oom_score_adj else { return Ok(()) };
+    stage.act(
+        Step::OomScore,
+        || score.to_string(),
+        || -> Result<(), Cause> { Ok(ProcHandle::open()?.write_for(pid, "oom_score_adj", score.to_string().as_bytes())?) },
+    )
+}
+
+fn accompany(
+    stage: &Stage<'_>,
+    process: &Process,
+    pid: Pid,
+    pidfd: BorrowedFd<'_>,
+    channel: &RuntimeSide,
+    tuned_by: Actor,
+    console: &mut dyn FnMut(&str, OwnedFd) -> Result<(), Cause>,
+) -> Result<(), Failure> {
+    stage.act(Step::SessionStart, || "proceed".into(), || channel.send(&ToInit::Proceed(handshake::Proceed::default())))?;
+    loop {
+        let word = create::next_word(stage, channel, pidfd, Step::NamespacesJoin, Some(SILENCE_LIMIT))?
+            .map_err(|silence| Failure::new(Step::NamespacesJoin, "process", create::died(&silence, pidfd)))?;
+        match word {
+            FromInit::Console { name, master } => stage.act(Step::Console, || name.clone(), || console(&name, master))?,
+            FromInit::TuneWanted => {
+                if tuned_by == Actor::Parent {
+                    tune::apply(stage, process, Some(pid))?;
+                }
+                stage.act(Step::Rlimits, || "done".into(), || channel.send(&ToInit::Tuned))?;
+            }
+            FromInit::Created => return Ok(()),
+            other => return Err(Failure::new(Step::NamespacesJoin, "process", format!("unexpected {other:?}"))),
+        }
+    }
+}
+
+/// The new process itself, already inside.
+struct Tenant<'a, 'b> {
+    exec: &'a Exec<'b>,
+}
+
+impl Tenant<'_, '_> {
+    fn run(&self, channel: InitSide) -> ! {
+        let Err(failure) = self.become_payload(&channel);
+        let told = channel.send(&FromInit::Failed(failure));
+        exit(if told.is_ok() { 1 } else { 2 })
+    }
+
+    fn become_payload(&self, channel: &InitSide) -> Result<Infallible, Failure> {
+        let (exec, payload) = (self.exec, self.exec.process);
+        let trace = if exec.trace.is_some() { Trace::Channel(channel) } else { Trace::Off };
+        let stage = Stage { trace };
+        stage.act(Step::SessionStart, String::new, || -> Result<(), Cause> {
+            // The bridge did this before it joined; said again, because a change of user could have undone it.
+            prctl::set_dumpable(false)?;
+            process::setsid()?;
+            fd::close_range_cloexec(3)?;
+            channel.expect("Proceed").map(drop)
+        })?;
+        if let Some(id) = exec.keyring {
+            stage.act(Step::SessionKeyring, String::new, || settings::join_session_keyring(id))?;
+        }
+        if let Some(setup) = exec.setup {
+            let groups: &Groups = &payload.identity.groups;
+            stage.act(Step::IdsBecome, || format!("{setup:?}"), || identity::become_setup_user(setup, groups))?;
+        }
+        let root = stage.act(
+            Step::RootfsOpen,
+            || "/".into(),
+            || -> Result<Root, Cause> { Ok(Root::from(fd::open("/", OFlags::PATH | OFlags::DIRECTORY, 0)?)) },
+        )?;
+        let console = match &payload.terminal {
+            None => None,
+            Some(terminal) => {
+                Some(stage.act(Step::Console, String::new, || hand_over(channel, console::open(&root, terminal)?))?)
+            }
+        };
+        match exec.tuned_by {
+            Actor::Init | Actor::Bridge => tune::apply(&stage, payload, None)?,
+            Actor::Parent => stage.act(
+                Step::Rlimits,
+                || "by the runtime".into(),
+                || -> Result<(), Cause> {
+                    channel.send(&FromInit::TuneWanted)?;
+                    channel.expect("Tuned").map(drop)
+                },
+            )?,
+        }
+        let program = settle_identity(&stage, &root, payload, console)?;
+        stage.act(Step::StartWait, String::new, || -> Result<(), Cause> {
+            channel.send(&FromInit::Created)?;
+            channel.expect("Start").map(drop)
+        })?;
+        execute(&stage, channel, payload, &program)
+    }
+}
+
+/// Kills a process that never got to its payload.
+struct Guard {
+    pidfd: OwnedFd,
+    armed: bool,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.armed && wolffia_sys::pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL).is_ok() {
+            drop(wolffia_sys::pidfd::wait(self.pidfd.as_fd()));
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Running hooks: the state on standard input, a bounded time, a clear report.
+
+use crate::failure::Cause;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use wolffia_plan::Hook;
+use wolffia_sys::{Pid, pidfd, poll};
+
+/// How much of a hook's output is kept for the error message.
+const OUTPUT_LIMIT: usize = 16 * 1024;
+
+/// The state document that hooks read (runtime.md, "State").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookState {
+    #[serde(rename = "ociVersion")]
+    pub oci_version: String,
+    pub id: String,
+    pub status: String,
+    /// Left out when there is no process any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    pub bundle: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl HookState {
+    pub fn with(&self, status: &str, pid: Option<i32>) -> Self {
+        Self { status: status.to_owned(), pid, ..self.clone() }
+    }
+}
+
+/// Runs `hooks` in their order until one fails. `kind` is the name in the configuration.
+pub fn run(kind: &str, hooks: &[Hook], state: &HookState, directory: &Path) -> Result<(), Cause> {
+    for (number, hook) in hooks.iter().enumerate() {
+        one(hook, state, directory).map_err(|cause| cause.context(format!("error running {kind} hook #{number}")))?;
+    }
+    Ok(())
+}
+
+/// Runs every hook; a failure does not keep the others from running (runtime.md, lifecycle step 13). Returns what failed.
+pub fn run_all(kind: &str, hooks: &[Hook], state: &HookState, directory: &Path) -> Vec<Cause> {
+    let failed = |(number, hook): (usize, &Hook)| {
+        one(hook, state, directory).err().map(|cause| cause.context(format!("error running {kind} hook #{number}")))
+    };
+    hooks.iter().enumerate().filter_map(failed).collect()
+}
+
+fn one(hook: &Hook, state: &HookState, directory: &Path) -> Result<(), Cause> {
+    let mut command = Command::new(&hook.path);
+    if let Some((name, rest)) = hook.args.split_first() {
+        command.arg0(name).args(rest);
+    }
+    command.env_clear().envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
+    command.current_dir(directory).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // A group of its own, so that a hook that hangs is ended with everything it started.
+    command.process_group(0);
+    let mut child = command.spawn().map_err(|error| Cause::from(error).context(&hook.path))?;
+    let input = serde_json::to_vec(state).map_err(|error| Cause::from(error.to_string()))?;
+    give(&mut child, &input)?;
+    let deadline = hook.timeout_seconds.map(|seconds| (Instant::now() + Duration::from_secs(seconds.into()), seconds));
+    let (status, output) = attend(&mut child, deadline)?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(format!("{status}, output: {}", String::from_utf8_lossy(&output).trim()).into())
+}
+
+/// A hook that does not read its input is fine; the pipe takes a state document whole, so this never blocks for long.
+fn give(child: &mut Child, input: &[u8]) -> Result<(), Cause> {
+    let Some(mut pipe) = child.stdin.take() else { return Ok(()) };
+    match pipe.write_all(input) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Reads the output until the hook ends; what its children hold open is not waited for.
+fn attend(child: &mut Child, deadline: Option<(Instant, u32)>) -> Result<(ExitStatus, Vec<u8>), Cause> {
+    let watch = pidfd::open(Pid::from_child(child))?;
+    let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
+    let mut output = Vec::new();
+    loop {
+        let mut watched = vec![watch.as_fd()];
+        watched.extend(out.as_ref().map(AsFd::as_fd));
+        watched.extend(err.as_ref().map(AsFd::as_fd));
+        let limit = deadline.map(|(end, _)| end.saturating_duration_since(Instant::now()));
+        let ready = poll::poll_readable(&watched, limit)?;
+        let ended = ready.first() == Some(&true);
+        let (out_ready, err_ready) = match (&out, &err) {
+            (Some(_), _) => (ready.get(1) == Some(&true), ready.get(2) == Some(&true)),
+            (None, _) => (false, ready.get(1) == Some(&true)),
+        };
+        if out_ready && !drain(&mut out, &mut output)? {
+            out = None;
+        }
+        if err_ready && !drain(&mut err, &mut output)? {
+            err = None;
+        }
+        if ended {
+            return Ok((child.wait()?, output));
+        }
+        if let Some((end, seconds)) = deadline
+            && Instant::now() >= end
+        {
+            wolffia_sys::process::kill_group(Pid::from_child(child), libc::SIGKILL)?;
+            child.wait()?;
+            return Err(format!("did not end within its timeout of {seconds} s, killed").into());
+        }
+    }
+}
+
+/// Reads once; false at the end of the stream.
+fn drain(stream: &mut Option<impl Read>, output: &mut Vec<u8>) -> Result<bool, Cause> {
+    let Some(stream) = stream else { return Ok(false) };
+    let mut buffer = [0; 4096];
+    let count = stream.read(&mut buffer)?;
+    let room = OUTPUT_LIMIT.saturating_sub(output.len());
+    output.extend(buffer.iter().take(count.min(room)));
+    Ok(count > 0)
+}

@@ -1,0 +1,46 @@
+//! Becoming the container's user, and giving privileges up.
+
+use crate::failure::Cause;
+use std::collections::BTreeMap;
+use wolffia_plan::{Capabilities, Groups, Identity, SetupIds};
+use wolffia_sys::{caps, ids, prctl, process};
+
+/// Becomes the user that sets the container up. Its groups go too: they are the caller's.
+pub fn become_setup_user(setup: SetupIds, groups: &Groups) -> Result<(), Cause> {
+    // Group first, because with another user id the right to change it may be gone.
+    ids::setresgid(setup.gid)?;
+    match groups {
+        Groups::Set(_) => ids::setgroups(&[])?,
+        Groups::Keep => {}
+    }
+    Ok(ids::setresuid(setup.uid)?)
+}
+
+/// Takes capabilities out of the bounding set. Before the user changes, because that takes CAP_SETPCAP away.
+pub fn bound(capabilities: &Capabilities) -> Result<(), Cause> {
+    Ok(caps::drop_bounding(capabilities.bounding)?)
+}
+
+pub fn assume(identity: &Identity) -> Result<(), Cause> {
+    // The permitted set survives the change of user; `set_capabilities` cuts it to what was asked for.
+    prctl::set_keep_capabilities(true)?;
+    if let Groups::Set(groups) = &identity.groups {
+        ids::setgroups(groups)?;
+    }
+    ids::setresgid(identity.gid)?;
+    ids::setresuid(identity.uid)?;
+    prctl::set_keep_capabilities(false)?;
+    process::umask(identity.umask);
+    Ok(())
+}
+
+/// Sets effective, permitted, inheritable and ambient. The inheritable set is what was asked for and no more (CVE-2022-29162).
+pub fn set_capabilities(capabilities: &Capabilities) -> Result<(), Cause> {
+    caps::set(capabilities.effective, capabilities.permitted, capabilities.inheritable)?;
+    Ok(caps::set_ambient(capabilities.ambient)?)
+}
+
+/// What the environment is for lookups: the last entry of a name wins, as for the payload's libc.
+pub fn environment(env: &[String]) -> BTreeMap<&str, &str> {
+    env.iter().filter_map(|entry| entry.split_once('=')).collect()
+}

@@ -1,0 +1,193 @@
+//! One entry of `mounts`: made detached, finished, and only then attached, by descriptors all the way. So the container never sees
+//! a mount without its flags, and a path that somebody swaps changes nothing (CVE-2021-30465).
+
+use crate::cgroup_view;
+use crate::copy_up;
+use crate::failure::Cause;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use wolffia_plan::{FsOption, HostPath, Mount, MountAttributes, MountFallback, MountKind};
+use wolffia_sys::fd::{FileKind, OFlags};
+use wolffia_sys::mount::{self, FsContext, MOUNT_ATTR_IDMAP, MOUNT_ATTR_RDONLY, OpenTree};
+use wolffia_sys::root::Root;
+use wolffia_sys::{Errno, fd, file};
+
+/// Longest value that fsconfig(2) takes, its NUL included.
+const FSCONFIG_LIMIT: usize = 256;
+
+/// Carries out one entry; returns the mount. `prepared` is the source as the runtime cloned it, where the plan says that it does.
+pub fn apply(root: &Root, mount: &Mount, prepared: Option<OwnedFd>) -> Result<OwnedFd, Cause> {
+    let mounted = match &mount.what {
+        MountKind::Filesystem { fstype, source, options, fallback } => {
+            let target = directory(root, mount, fstype)?;
+            match new_filesystem(root, mount, fstype, source, options, target.as_fd()) {
+                Err(cause) if cause.errno == Errno::EPERM.0 => instead(mount, fstype, fallback, cause, target.as_fd())?,
+                other => other?,
+            }
+        }
+        MountKind::Bind { source, recursive, source_nofollow, .. } => {
+            let tree = match prepared {
+                Some(tree) => tree,
+                None => clone_source(source, *recursive, *source_nofollow)?,
+            };
+            bind(root, mount, tree)?
+        }
+        MountKind::Remount => {
+            let target = root.resolve(mount.destination.relative(), OFlags::empty())?;
+            set_attributes(target.as_fd(), &mount.attributes)?;
+            target
+        }
+        MountKind::Propagation => root.resolve(mount.destination.relative(), OFlags::empty())?,
+        MountKind::Cgroup(view) => cgroup_view::apply(root, mount, view)?,
+    };
+    for propagation in &mount.propagation {
+        let recursive = propagation & libc::MS_REC != 0;
+        mount::mount_setattr(mounted.as_fd(), recursive, 0, 0, propagation & !libc::MS_REC, None)?;
+    }
+    Ok(mounted)
+}
+
+/// Makes a mount read-only in which devices and mount points had to be made first (`late_readonly`).
+pub fn make_readonly(mounted: BorrowedFd<'_>) -> Result<(), Cause> {
+    Ok(mount::mount_setattr(mounted, false, MOUNT_ATTR_RDONLY, 0, 0, None)?)
+}
+
+/// Clones a bind mount's source, without attaching it.
+pub fn clone_source(source: &HostPath, recursive: bool, nofollow: bool) -> Result<OwnedFd, Cause> {
+    let options = OpenTree { clone: true, recursive, nofollow, ..OpenTree::default() };
+    Ok(mount::open_tree(file::CWD, source.as_path(), options)?)
+}
+
+/// Gives a detached tree an id map: the runtime's work, because it needs rights over the file system's own user namespace.
+pub fn map_ids(tree: BorrowedFd<'_>, recursive: bool, user_namespace: BorrowedFd<'_>) -> Result<(), Cause> {
+    Ok(mount::mount_setattr(tree, recursive, MOUNT_ATTR_IDMAP, 0, 0, Some(user_namespace))?)
+}
+
+pub(crate) fn set_attributes(mounted: BorrowedFd<'_>, attributes: &MountAttributes) -> Result<(), Cause> {
+    let MountAttributes { set, clear, clear_unless_locked, recursive_set, recursive_clear } = *attributes;
+    if recursive_set | recursive_clear != 0 {
+        mount::mount_setattr(mounted, true, recursive_set, recursive_clear, 0, None)?;
+    }
+    if set | clear | clear_unless_locked == 0 {
+        return Ok(());
+    }
+    match mount::mount_setattr(mounted, false, set, clear | clear_unless_locked, 0, None) {
+        Err(error) if error.is(Errno::EPERM) && clear_unless_locked != 0 => {
+            Ok(mount::mount_setattr(mounted, false, set, clear, 0, None)?)
+        }
+        other => Ok(other?),
+    }
+}
+
+fn new_filesystem(
+    root: &Root,
+    mount: &Mount,
+    fstype: &str,
+    source: &str,
+    options: &[FsOption],
+    target: BorrowedFd<'_>,
+) -> Result<OwnedFd, Cause> {
+    if options.iter().any(|option| matches!(option, FsOption::Value { value, .. } if value.len() >= FSCONFIG_LIMIT)) {
+        return by_the_old_call(root, mount, fstype, source, options, target);
+    }
+    let context = FsContext::open(fstype)?;
+    if !source.is_empty() {
+        context.string("source", source)?;
+    }
+    for option in options {
+        match option {
+            FsOption::Flag { key } => context.flag(key)?,
+            FsOption::Value { key, value } => context.string(key, value)?,
+        }
+    }
+    if mount.mode_from_destination {
+        context.string("mode", &format!("{:o}", fd::stat(target)?.mode & 0o7777))?;
+    }
+    context.create()?;
+    let tree = context.mount(0)?;
+    if mount.copy_up {
+        copy_up::directory(target, tree.as_fd())?;
+    }
+    set_attributes(tree.as_fd(), &mount.attributes)?;
+    mount::move_mount(tree.as_fd(), target)?;
+    Ok(tree)
+}
+
+/// mount(2), for values that are too long for fsconfig(2): an overlay of many layers.
+fn by_the_old_call(
+    root: &Root,
+    mount: &Mount,
+    fstype: &str,
+    source: &str,
+    options: &[FsOption],
+    target: BorrowedFd<'_>,
+) -> Result<OwnedFd, Cause> {
+    let words: Vec<String> = options
+        .iter()
+        .map(|option| match option {
+            FsOption::Flag { key } => key.clone(),
+            FsOption::Value { key, value } => format!("{key}={value}"),
+        })
+        .collect();
+    let before = fd::stat(target)?;
+    mount::legacy_mount(source, target, fstype, 0, &words.join(","))?;
+    let mounted = root.resolve(mount.destination.relative(), OFlags::empty())?;
+    let after = fd::stat(mounted.as_fd())?;
+    if after.mnt_id == before.mnt_id || !after.is_mount_root {
+        return Err("the destination changed while it was mounted on".into());
+    }
+    set_attributes(mounted.as_fd(), &mount.attributes)?;
+    Ok(mounted)
+}
+
+/// What crun does when the kernel refuses a new proc or sysfs: the host's, bound.
+fn instead(
+    mount: &Mount,
+    fstype: &str,
+    fallback: &MountFallback,
+    refusal: Cause,
+    target: BorrowedFd<'_>,
+) -> Result<OwnedFd, Cause> {
+    match fallback {
+        MountFallback::Fail => Err(refusal.context(format!("the kernel refuses a new {fstype} here"))),
+        MountFallback::BindFromHost { source, readonly } => {
+            let tree = clone_source(source, true, false).map_err(|cause| cause.context(&refusal.text))?;
+            if *readonly {
+                mount::mount_setattr(tree.as_fd(), true, MOUNT_ATTR_RDONLY, 0, 0, None)?;
+            }
+            set_attributes(tree.as_fd(), &mount.attributes)?;
+            mount::move_mount(tree.as_fd(), target)?;
+            Ok(tree)
+        }
+    }
+}
+
+fn bind(root: &Root, mount: &Mount, tree: OwnedFd) -> Result<OwnedFd, Cause> {
+    set_attributes(tree.as_fd(), &mount.attributes)?;
+    let path = mount.destination.relative();
+    let is_directory = fd::stat(tree.as_fd())?.kind == FileKind::Directory;
+    let target = match (is_directory, mount.destination_nofollow) {
+        (true, false) => root.make_dirs(path, 0o755)?,
+        (false, false) => root.make_file(path, 0o755)?,
+        (_, true) => root.resolve(path, OFlags::NOFOLLOW)?,
+    };
+    mount::move_mount(tree.as_fd(), target.as_fd())?;
+    Ok(tree)
+}
+
+/// The directory to mount on, made when it is missing. For proc and sysfs a symbolic link is refused: an image could otherwise
+/// send /proc elsewhere and escape its masks (CVE-2019-19921, CVE-2023-27561).
+fn directory(root: &Root, mount: &Mount, fstype: &str) -> Result<OwnedFd, Cause> {
+    let path = mount.destination.relative();
+    let strict = matches!(fstype, "proc" | "sysfs") || mount.destination_nofollow;
+    if strict && let Ok(found) = root.resolve(path, OFlags::NOFOLLOW) {
+        let kind = fd::stat(found.as_fd())?.kind;
+        if kind != FileKind::Directory {
+            return Err(format!(
+                "filesystem {fstype:?} must be mounted on ordinary directory, {} is a {kind}",
+                mount.destination
+            )
+            .into());
+        }
+    }
+    Ok(root.make_dirs(path, 0o755)?)
+}

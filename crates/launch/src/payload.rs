@@ -1,0 +1,125 @@
+//! The last steps of every container process: enter its directory, find its program, become it.
+
+use crate::failure::Cause;
+use std::ffi::CString;
+use std::os::fd::AsFd;
+use wolffia_plan::{ContainerPath, Descriptors, Process};
+use wolffia_sys::fd::{FileKind, OFlags};
+use wolffia_sys::root::Root;
+use wolffia_sys::{Errno, fd, file, process};
+
+/// runc's words in front of every error about the program: callers show and match them.
+const PREFIX: &str = "unable to start container process: error during container init: exec";
+
+/// A program, found and ready to be executed.
+#[derive(Debug)]
+pub struct Program {
+    path: CString,
+    args: Vec<CString>,
+    env: Vec<CString>,
+}
+
+/// Makes the working directory when it is missing, as runc does.
+pub fn make_directory(root: &Root, cwd: &ContainerPath) -> Result<(), Cause> {
+    match root.make_dirs(cwd.relative(), 0o755) {
+        Ok(_) => Ok(()),
+        // A directory that cannot be made may still be there for the container's user; entering it tells.
+        Err(error) if error.is(Errno::EROFS) || error.is(Errno::EACCES) || error.is(Errno::EPERM) => Ok(()),
+        Err(error) => Err(Cause::from(error).context("mkdir cwd")),
+    }
+}
+
+/// Enters the working directory through the root's descriptor. Magic links are not followed: a path like /proc/self/fd/7 would
+/// lead out by a descriptor (CVE-2024-21626).
+pub fn enter_directory(root: &Root, cwd: &ContainerPath) -> Result<(), Cause> {
+    let directory = root.resolve(cwd.relative(), OFlags::DIRECTORY).map_err(|error| not_entered(cwd, error))?;
+    process::fchdir(directory.as_fd()).map_err(|error| not_entered(cwd, error))
+}
+
+fn not_entered(cwd: &ContainerPath, error: wolffia_sys::Error) -> Cause {
+    Cause::from(error).context(format!("chdir to cwd ({cwd:?}) set in config.json failed", cwd = cwd.as_str()))
+}
+
+/// Finds the program as execvp(3) does, with the payload's own PATH, and as the payload's user.
+pub fn find(payload: &Process) -> Result<Program, Cause> {
+    let name = payload.args.first().map(String::as_str).unwrap_or_default();
+    let path = if name.contains('/') {
+        let found = executable(name);
+        found.map_err(|errno| explained(name, errno, &format!("stat {name}: {}", go_words(errno))))?;
+        name.to_owned()
+    } else {
+        search(name, &payload.env)?
+    };
+    Ok(Program { path: c_string(&path)?, args: c_strings(&payload.args)?, env: c_strings(&payload.env)? })
+}
+
+fn search(name: &str, env: &[String]) -> Result<String, Cause> {
+    let path = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or_default();
+    let mut denied = None;
+    for directory in path.split(':') {
+        // An empty entry means the working directory, which Go's LookPath and a careful shell leave out.
+        if directory.is_empty() || name.is_empty() {
+            continue;
+        }
+        let candidate = format!("{directory}/{name}");
+        match executable(&candidate) {
+            Ok(()) => return Ok(candidate),
+            Err(Errno::EACCES) => denied = Some(Errno::EACCES),
+            Err(_) => {}
+        }
+    }
+    let words = "executable file not found in $PATH";
+    Err(match denied {
+        Some(errno) => explained(name, errno, words),
+        None => explained(name, Errno::ENOENT, words),
+    })
+}
+
+/// Whether execve(2) would take the file, as far as mode bits tell.
+fn executable(path: &str) -> Result<(), Errno> {
+    let stat = fd::path_stat(path).map_err(|error| error.errno)?;
+    if stat.kind == FileKind::Directory {
+        return Err(Errno::EISDIR);
+    }
+    file::may_execute(path).map_err(|error| error.errno)
+}
+
+fn explained(name: &str, errno: Errno, missing: &str) -> Cause {
+    let why = if errno == Errno::ENOENT { missing.to_owned() } else { go_words(errno) };
+    Cause { text: format!("{PREFIX}: {name:?}: {why}"), errno: errno.0 }
+}
+
+/// Go's words for an error number: in lower case, without the number. Docker and Podman match on them.
+fn go_words(errno: Errno) -> String {
+    errno.to_string().to_lowercase()
+}
+
+impl Program {
+    /// Executes it. Returns only when that failed.
+    pub fn execute(&self) -> Cause {
+        let error = process::execve(&self.path, &self.args, &self.env);
+        let path = self.path.to_string_lossy();
+        Cause { text: format!("{PREFIX}: {path:?}: {}", go_words(error.errno)), errno: error.errno.0 }
+    }
+}
+
+/// Everything above the payload's own descriptors is closed by its exec.
+pub fn leave_open_only(descriptors: Descriptors) -> Result<(), Cause> {
+    let first_of_ours = 3 + descriptors.listen + descriptors.preserve;
+    fd::close_range_cloexec(first_of_ours)?;
+    for number in 3..first_of_ours {
+        if !file::inherit(number)? {
+            let index = number - 3;
+            return Err(format!("preserved descriptor {number} (index {index}) is not open").into());
+        }
+    }
+    Ok(())
+}
+
+fn c_string(text: &str) -> Result<CString, Cause> {
+    CString::new(text).map_err(|_| Cause::from("an argument or environment entry holds a NUL byte"))
+}
+
+fn c_strings(texts: &[String]) -> Result<Vec<CString>, Cause> {
+    texts.iter().map(|text| c_string(text)).collect()
+}

@@ -1,0 +1,79 @@
+//! The container's root: made a mount of its own, and in the end made the root directory.
+
+use crate::failure::Cause;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use wolffia_plan::{self as plan, RootSwitch};
+use wolffia_sys::fd::{self, OFlags};
+use wolffia_sys::mount::{self, MOUNT_ATTR_RDONLY, OpenTree};
+use wolffia_sys::root::Root;
+use wolffia_sys::{file, process};
+
+/// Clones the root's file tree, without attaching it.
+pub fn clone_tree(root: &plan::Root) -> Result<OwnedFd, Cause> {
+    let options = OpenTree { clone: true, recursive: true, ..OpenTree::default() };
+    Ok(mount::open_tree(file::CWD, root.path.as_path(), options)?)
+}
+
+/// Attaches the root's clone over the directory it was cloned from: `pivot_root` takes only a mount.
+pub fn open(root: &plan::Root, prepared: Option<OwnedFd>) -> Result<Root, Cause> {
+    let tree = match prepared {
+        Some(tree) => tree,
+        None => clone_tree(root)?,
+    };
+    if root.readonly_recursive {
+        // Already here, because nothing may be created in a root that is the host's own.
+        mount::mount_setattr(tree.as_fd(), true, MOUNT_ATTR_RDONLY, 0, 0, None)?;
+    }
+    let target = fd::open(root.path.as_path(), OFlags::PATH | OFlags::DIRECTORY, 0)?;
+    if root.host_propagation & libc::MS_SHARED != 0 {
+        set_parent_propagation(target.as_fd(), root.parent_propagation)?;
+    }
+    mount::move_mount(tree.as_fd(), target.as_fd())?;
+    Ok(Root::from(tree))
+}
+
+/// Deepest directory that a mount point is looked for from.
+const DEPTH_LIMIT: usize = 256;
+
+/// Changes the mount that holds `directory`: the nearest mount point above it.
+fn set_parent_propagation(directory: BorrowedFd<'_>, propagation: u64) -> Result<(), Cause> {
+    let mut current = directory.try_clone_to_owned()?;
+    for _ in 0..DEPTH_LIMIT {
+        if fd::stat(current.as_fd())?.is_mount_root {
+            return Ok(mount::mount_setattr(current.as_fd(), false, 0, 0, propagation, None)?);
+        }
+        current = fd::openat(current.as_fd(), "..", OFlags::PATH | OFlags::DIRECTORY, 0)?;
+    }
+    Err("no mount point above the root".into())
+}
+
+/// Makes `root` the root directory and lets go of the host's.
+pub fn switch(root: &Root, how: RootSwitch) -> Result<(), Cause> {
+    process::fchdir(root.as_fd())?;
+    match how {
+        RootSwitch::Pivot => {
+            // The old root lands on top of the new one and is taken off there: no directory is needed (pivot_root(2), NOTES).
+            mount::pivot_root_here()?;
+            // Because with a shared root the unmount would travel to the host.
+            mount::set_root_propagation(libc::MS_SLAVE | libc::MS_REC)?;
+            mount::unmount_detached(".")?;
+        }
+        RootSwitch::Move => {
+            crate::initramfs::hide_kernel_file_systems(root)?;
+            mount::move_to_root()?;
+            process::chroot(".")?;
+        }
+    }
+    process::chdir("/")?;
+    Ok(())
+}
+
+/// The last act on the root mount, because everything before it may still create files in it.
+pub fn make_readonly(root: &Root) -> Result<(), Cause> {
+    Ok(mount::mount_setattr(root.as_fd(), false, MOUNT_ATTR_RDONLY, 0, 0, None)?)
+}
+
+pub fn set_propagation(root: &Root, propagation: u64) -> Result<(), Cause> {
+    let recursive = propagation & libc::MS_REC != 0;
+    Ok(mount::mount_setattr(root.as_fd(), recursive, 0, 0, propagation & !libc::MS_REC, None)?)
+}

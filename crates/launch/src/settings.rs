@@ -1,0 +1,70 @@
+//! Single values that init sets: names, kernel parameters, clocks, memory policy, keyring, propagation.
+
+use crate::failure::Cause;
+use std::ffi::CString;
+use std::os::fd::AsFd;
+use wolffia_plan::{MemoryPolicy, Mount, MountKind, NamespaceKind, Sysctl, TimeOffset};
+use wolffia_sys::procfs::ProcHandle;
+use wolffia_sys::{Errno, hostname, keyring, mount, namespaces, sched};
+
+/// Changes the whole mount namespace's propagation.
+pub fn cut_propagation(propagation: u64) -> Result<(), Cause> {
+    Ok(mount::set_root_propagation(propagation)?)
+}
+
+pub fn set_hostname(name: &str) -> Result<(), Cause> {
+    Ok(hostname::set_hostname(name)?)
+}
+
+pub fn set_domainname(name: &str) -> Result<(), Cause> {
+    Ok(hostname::set_domainname(name)?)
+}
+
+/// Writes a kernel parameter through the host's /proc as it was opened at the start, never through what the container mounted.
+pub fn write_sysctl(proc: &ProcHandle, sysctl: &Sysctl) -> Result<(), Cause> {
+    Ok(proc.write(&format!("sys/{}", sysctl.path), sysctl.value.as_bytes())?)
+}
+
+/// The offsets can be written only while no process is in the namespace (time_namespaces(7)): so it is made for children first,
+/// then entered.
+pub fn enter_time_namespace(proc: &ProcHandle, offsets: &[TimeOffset]) -> Result<(), Cause> {
+    let flag = NamespaceKind::Time.clone_flag();
+    namespaces::unshare(flag)?;
+    let lines: String =
+        offsets.iter().map(|offset| format!("{} {} {}\n", offset.clock, offset.seconds, offset.nanoseconds)).collect();
+    if !lines.is_empty() {
+        proc.write(&proc.process_path("timens_offsets")?, lines.as_bytes())?;
+    }
+    let made = namespaces::open_own("time_for_children")?;
+    Ok(namespaces::setns(made.as_fd(), flag)?)
+}
+
+/// A kernel without keyrings has none to protect, and a full quota is what every runtime goes on with (runc does).
+pub fn join_session_keyring(id: &str) -> Result<(), Cause> {
+    let name = CString::new(format!("_ses.{id}")).map_err(|_| Cause::from("the id holds a NUL byte"))?;
+    match keyring::join_session(&name) {
+        Ok(_) => Ok(()),
+        Err(error) if error.is(Errno::ENOSYS) || error.is(Errno::EDQUOT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub fn set_personality(value: u32) -> Result<(), Cause> {
+    Ok(sched::personality(value).map(drop)?)
+}
+
+pub fn set_memory_policy(policy: &MemoryPolicy) -> Result<(), Cause> {
+    Ok(sched::set_mempolicy(policy.mode, &policy.nodes)?)
+}
+
+/// What a mount is, for traces and errors.
+pub fn mount_words(mount: &Mount) -> String {
+    let what = match &mount.what {
+        MountKind::Filesystem { fstype, .. } => fstype.clone(),
+        MountKind::Bind { source, recursive, .. } => format!("{}bind of {source}", if *recursive { "recursive " } else { "" }),
+        MountKind::Remount => "remount".to_owned(),
+        MountKind::Propagation => "propagation".to_owned(),
+        MountKind::Cgroup(_) => "cgroup".to_owned(),
+    };
+    format!("{}: {what} on {}", mount.field, mount.destination)
+}

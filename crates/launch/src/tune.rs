@@ -1,0 +1,44 @@
+//! Limits and priorities of the container's process: set by init on itself, or by the runtime on init (the plan says).
+
+use crate::failure::Failure;
+use crate::stage::Stage;
+use wolffia_plan::{Process, Step};
+use wolffia_sys::{Pid, sched};
+
+/// `pid` is `None` for the calling process.
+pub fn apply(stage: &Stage<'_>, process: &Process, pid: Option<Pid>) -> Result<(), Failure> {
+    if let Some(cpus) = &process.cpu_affinity.initial {
+        stage.act(Step::CpuAffinity, || format!("{cpus:?}"), || sched::set_affinity(pid, cpus))?;
+    }
+    if let Some(scheduler) = &process.scheduler {
+        let attributes = sched::SchedAttr {
+            policy: scheduler.policy,
+            flags: scheduler.flags,
+            nice: scheduler.nice,
+            priority: scheduler.priority,
+            runtime: scheduler.runtime,
+            deadline: scheduler.deadline,
+            period: scheduler.period,
+        };
+        stage.act(Step::Scheduler, || format!("{scheduler:?}"), || sched::sched_setattr(pid, &attributes))?;
+    }
+    if let Some(value) = process.io_priority {
+        stage.act(Step::IoPriority, || format!("{value:#x}"), || sched::ioprio_set(pid, value))?;
+    }
+    for limit in &process.rlimits {
+        stage.act(
+            Step::Rlimits,
+            || format!("resource {} soft {} hard {}", limit.resource, limit.soft, limit.hard),
+            || sched::prlimit(pid, limit.resource, limit.soft, limit.hard),
+        )?;
+    }
+    Ok(())
+}
+
+/// `execCPUAffinity.final`: last, because from here on the payload runs.
+pub fn settle(stage: &Stage<'_>, process: &Process) -> Result<(), Failure> {
+    match &process.cpu_affinity.last {
+        Some(cpus) => stage.act(Step::CpuAffinity, || format!("{cpus:?}"), || sched::set_affinity(None, cpus)),
+        None => Ok(()),
+    }
+}

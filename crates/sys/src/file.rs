@@ -1,0 +1,67 @@
+//! Files by descriptor: links, copies, access checks, and the descriptors that the payload is given.
+
+use crate::error::{Call, show_fd};
+use crate::{Errno, Error, Result, fd};
+use rustix::fs as rx;
+use std::ffi::OsString;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// The working directory, where a directory's descriptor is wanted.
+pub use rustix::fs::CWD;
+
+/// Bytes that one sendfile(2) is asked for.
+const COPY_CHUNK: usize = 16 << 20;
+
+/// Makes a symbolic link `name` in `dir`. `EEXIST` if anything is there.
+pub fn symlinkat(target: impl AsRef<Path>, dir: impl AsFd, name: impl AsRef<Path>) -> Result<()> {
+    let (target, dir, name) = (target.as_ref(), dir.as_fd(), name.as_ref());
+    rx::symlinkat(target, dir, name).call("symlinkat", || format!("{target:?}, {}, {name:?}", show_fd(dir)))
+}
+
+/// Where the symbolic link `name` in `dir` points to.
+pub fn readlinkat(dir: impl AsFd, name: impl AsRef<Path>) -> Result<PathBuf> {
+    let (dir, name) = (dir.as_fd(), name.as_ref());
+    let target = rx::readlinkat(dir, name, Vec::new()).call("readlinkat", || format!("{}, {name:?}", show_fd(dir)))?;
+    Ok(OsString::from_vec(target.into_bytes()).into())
+}
+
+/// Copies all that is left of `from` to `to`, in the kernel.
+pub fn copy_all(from: impl AsFd, to: impl AsFd) -> Result<()> {
+    let (from, to) = (from.as_fd(), to.as_fd());
+    let args = || format!("{}, {}", show_fd(to), show_fd(from));
+    loop {
+        match rx::sendfile(to, from, None, COPY_CHUNK) {
+            Ok(0) => return Ok(()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno).call("sendfile", args),
+        }
+    }
+}
+
+/// Whether the caller, with its effective ids, may execute `path`. `EACCES` if not.
+pub fn may_execute(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    rx::accessat(CWD, path, rx::Access::EXEC_OK, rx::AtFlags::EACCESS).call("faccessat2", || format!("{path:?}, X_OK"))
+}
+
+/// Standard stream 0, 1 or 2, if it is open.
+pub fn standard(number: u8) -> Option<BorrowedFd<'static>> {
+    if number > 2 || !fd::is_open(number.into()) {
+        return None;
+    }
+    // SAFETY: it is open, and nothing in this project closes a standard stream.
+    Some(unsafe { BorrowedFd::borrow_raw(number.into()) })
+}
+
+/// Lets the descriptor `number` survive exec; for those that the payload is given. False if it is not open.
+pub fn inherit(number: u32) -> Result<bool> {
+    let raw = RawFd::try_from(number).map_err(|_| Error::new("fcntl", number.to_string(), Errno::EINVAL))?;
+    if !fd::is_open(raw) {
+        return Ok(false);
+    }
+    // SAFETY: it was open a moment ago and only a flag is changed; its owner is not affected.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(raw) };
+    fd::set_cloexec(descriptor, false).map(|()| true)
+}
