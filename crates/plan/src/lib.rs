@@ -2,17 +2,44 @@
 //!
 //! Pure: no file system, no environment, no clock, no processes (a lint and a test keep them out).
 
+mod capabilities;
+mod cgroup;
+mod cgroup_view;
+mod devices;
+mod environment;
+mod hooks;
 pub mod host;
+mod id_mapped;
+mod identity;
+mod ids;
+mod mount_options;
+mod mounts;
+mod namespaces;
+mod netdevices;
 mod path;
+mod paths;
 mod plan;
+mod planner;
+mod process;
 mod refusal;
 mod request;
 pub mod resources;
+mod rlimits;
+mod root;
+mod scheduling;
+mod self_protection;
 mod step;
+mod sysctl;
+mod unsupported;
+mod version;
 
 pub use host::Host;
+pub use ids::KnownIds;
+pub use mount_options::mount_option_names;
 pub use path::{ContainerPath, HostPath};
 pub use plan::*;
+pub use planner::plan;
+pub use process::{ProcessContext, Role, plan_process};
 pub use refusal::Refusal;
 pub use request::{BinaryOwner, CgroupManager, Request};
 pub use step::{Actor, Step};

@@ -409,6 +409,9 @@ pub struct Sysctl {
     /// Relative to /proc/sys, with slashes: `net/ipv4/ip_forward`.
     pub path: String,
     pub value: String,
+    /// The namespace that keeps it from the host. When that one was joined by path, it must turn out not to be the
+    /// runtime's own, or the write would change the host.
+    pub namespace: NamespaceKind,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

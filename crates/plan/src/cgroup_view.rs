@@ -1,0 +1,57 @@
+//! What a mount of type `cgroup` shows.
+
+use crate::cgroup::unified;
+use crate::host::{CgroupHierarchy, CgroupLayout};
+use crate::mounts::Surroundings;
+use crate::{CgroupPlan, CgroupView, HostPath, LegacyHierarchy, NamespaceKind, Refusal};
+
+/// Decides the view by the host's layout and by whether the container has a cgroup namespace.
+///
+/// # Errors
+/// A host without any cgroup file system.
+pub(crate) fn plan_view(field: &str, around: &Surroundings) -> Result<CgroupView, Refusal> {
+    let private = around.namespaces.is_private(NamespaceKind::Cgroup);
+    match &around.host.cgroups {
+        CgroupLayout::Unified { .. } => {
+            let source = own_unified(around).ok_or_else(|| absent(field))?;
+            Ok(if private { CgroupView::Unified { fallback: source } } else { CgroupView::UnifiedBind { source } })
+        }
+        CgroupLayout::Legacy { hierarchies, .. } => {
+            let hierarchies = hierarchies.iter().map(|hierarchy| legacy(hierarchy, private)).collect::<Option<Vec<_>>>();
+            hierarchies.map(|hierarchies| CgroupView::Legacy { hierarchies }).ok_or_else(|| absent(field))
+        }
+        CgroupLayout::Absent => Err(absent(field)),
+    }
+}
+
+/// The directory of the cgroup that the container will be in.
+fn own_unified(around: &Surroundings) -> Option<HostPath> {
+    let (mount, own) = unified(&around.host.cgroups)?;
+    match around.cgroup {
+        CgroupPlan::Unified { mount, path, .. } => below(mount, path),
+        CgroupPlan::Inherited { .. } => below(mount, own),
+    }
+}
+
+fn legacy(hierarchy: &CgroupHierarchy, private: bool) -> Option<LegacyHierarchy> {
+    let named = hierarchy.controllers.iter().any(|controller| controller.starts_with("name="));
+    // A named hierarchy has no controller, and cgroup v1 has to be told so.
+    let mount_options = named.then(|| "none".to_owned()).into_iter().chain(hierarchy.controllers.iter().cloned()).collect();
+    let links = hierarchy.directory.split(',').filter(|name| *name != hierarchy.directory).map(str::to_owned).collect();
+    Some(LegacyHierarchy {
+        directory: hierarchy.directory.clone(),
+        mount_options: private.then_some(mount_options),
+        source: below(&hierarchy.mount, &hierarchy.own)?,
+        links,
+    })
+}
+
+/// `path` of a cgroup, which may lie above the root that the runtime sees (`/..`), as a directory below its mount.
+fn below(mount: &HostPath, path: &str) -> Option<HostPath> {
+    let path = crate::ContainerPath::new(path)?;
+    HostPath::new(mount.as_path().join(path.relative()))
+}
+
+fn absent(field: &str) -> Refusal {
+    Refusal::new(format!("{field}/type"), "this host has no cgroup file system mounted", "remove the mount of type cgroup")
+}

@@ -1,0 +1,119 @@
+//! All decisions about a container, in one place and one order.
+
+use crate::host::Host;
+use crate::ids::KnownIds;
+use crate::mounts::Surroundings;
+use crate::process::{ProcessContext, Role};
+use crate::{
+    Actor, Descriptors, Ids, NamespaceKind, Namespaces, Opener, Plan, Process, Recorded, Refusal, Request, Setgroups, cgroup,
+    devices, hooks, ids, mounts, namespaces, netdevices, paths, plan_process, root, scheduling, self_protection, sysctl,
+    unsupported, version,
+};
+use wolffia_spec::{Config, oci};
+
+/// Decides everything that `create` and `start` will do, or says why they will not.
+///
+/// # Errors
+/// The first property that cannot be carried out on this host as it is written.
+pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Refusal> {
+    let spec = &config.spec;
+    version::check_version(spec.version())?;
+    let linux = spec
+        .linux()
+        .as_ref()
+        .ok_or_else(|| Refusal::new("/linux", "the configuration is not one for Linux", "add `linux` with its namespaces"))?;
+    unsupported::check_linux(linux, host)?;
+    let mut recorded = unsupported::check_resources(linux.resources().as_ref())?;
+    let namespaces = namespaces::plan_namespaces(linux, host)?;
+    let (ids, known_ids) = ids::plan_ids(spec, linux, &namespaces, host)?;
+    let cgroup = cgroup::plan_cgroup(linux, request, host)?;
+    let around = Surroundings { request, host, namespaces: &namespaces, ids: &known_ids, cgroup: &cgroup };
+    let mounts = mounts::plan_mounts(spec, &around)?;
+    let mut device_plan = devices::plan_devices(linux, &mounts, &namespaces, &known_ids, host)?;
+    recorded.append(&mut device_plan.recorded);
+    let root = root::plan_root(spec, linux, &namespaces, request, host)?;
+    let process = plan_payload(config, linux, request, &ids, &known_ids, host)?.map(|(process, mut without)| {
+        recorded.append(&mut without);
+        process
+    });
+    let (hostname, domainname) =
+        (name("hostname", spec.hostname(), &namespaces)?, name("domainname", spec.domainname(), &namespaces)?);
+    Ok(Plan {
+        bundle: request.bundle.clone(),
+        annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        self_protection: self_protection::plan_self_protection(&ids, &request.binary),
+        time_offsets: namespaces::plan_time_offsets(linux, &namespaces)?,
+        net_devices: netdevices::plan_net_devices(linux, &namespaces, host)?,
+        masked_paths: paths::plan_paths("/linux/maskedPaths", linux.masked_paths())?,
+        readonly_paths: paths::plan_paths("/linux/readonlyPaths", linux.readonly_paths())?,
+        sysctl: sysctl::plan_sysctl(linux, &namespaces)?,
+        hooks: hooks::plan_hooks(spec.hooks().as_ref())?,
+        session_keyring: !request.no_new_keyring,
+        // The same condition: what init's user namespace takes away, the runtime still has.
+        tuned_by: if root.opened_by == Opener::Parent { Actor::Parent } else { Actor::Init },
+        devices: device_plan.devices,
+        device_links: device_plan.links,
+        namespaces,
+        ids,
+        cgroup,
+        root,
+        mounts,
+        hostname,
+        domainname,
+        process,
+        recorded,
+    })
+}
+
+/// The process of `config.json`. Without one `create` works, and `start` is an error (runtime.md).
+fn plan_payload(
+    config: &Config,
+    linux: &oci::Linux,
+    request: &Request,
+    ids: &Ids,
+    known_ids: &KnownIds,
+    host: &Host,
+) -> Result<Option<(Process, Vec<Recorded>)>, Refusal> {
+    let Some(process) = config.spec.process() else {
+        return Ok(None);
+    };
+    let context = ProcessContext {
+        field: "/process".to_owned(),
+        role: Role::Init,
+        ids: known_ids.clone(),
+        setgroups: match ids {
+            Ids::Mapped { setgroups, .. } => *setgroups,
+            Ids::Inherited | Ids::Joined { .. } => Setgroups::Allow,
+        },
+        user_namespace_inherited: *ids == Ids::Inherited,
+        notify_socket: request.notify_directory.is_some(),
+        personality: linux.personality().as_ref().map(scheduling::plan_personality).transpose()?,
+        memory_policy: linux.memory_policy().as_ref().map(scheduling::plan_memory_policy).transpose()?,
+        descriptors: Descriptors { listen: request.listen_fds, preserve: request.preserve_fds },
+    };
+    plan_process(process, &config.extra, &context, host).map(Some)
+}
+
+/// Longest host and domain name (`__NEW_UTS_LEN`).
+const LONGEST_NAME: usize = 64;
+
+/// Reads `hostname` or `domainname`; an empty one is none.
+fn name(property: &str, given: &Option<String>, namespaces: &Namespaces) -> Result<Option<String>, Refusal> {
+    let Some(name) = given.as_ref().filter(|name| !name.is_empty()) else {
+        return Ok(None);
+    };
+    let refuse = |reason: String, cure: &str| Err(Refusal::new(format!("/{property}"), reason, cure));
+    if !namespaces.is_private(NamespaceKind::Uts) {
+        return refuse(
+            format!("unable to set {property} without a private UTS namespace"),
+            r#"add {"type":"uts"} to linux.namespaces"#,
+        );
+    }
+    if name.len() > LONGEST_NAME || name.contains(|c: char| c.is_control()) {
+        return refuse(
+            format!("the {property} is longer than {LONGEST_NAME} bytes or holds a control character"),
+            "shorten or clean it",
+        );
+    }
+    Ok(Some(name.clone()))
+}
