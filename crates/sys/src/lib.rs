@@ -12,6 +12,8 @@ pub mod caps;
 pub mod cgroupfs;
 pub mod error;
 pub mod fd;
+pub mod features;
+pub mod features;
 pub mod file;
 pub mod hostname;
 pub mod ids;
