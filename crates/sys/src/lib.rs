@@ -13,7 +13,6 @@ pub mod cgroupfs;
 pub mod error;
 pub mod fd;
 pub mod features;
-pub mod features;
 pub mod file;
 pub mod hostname;
 pub mod ids;
