@@ -168,7 +168,7 @@ fn every_verdict_but_handled_says_why() {
                 assert!(!reason.is_empty(), "{}", field.path);
             }
         }
-        assert!(["1.0", "1.1", "1.2.1", "1.3"].contains(&field.since), "{} since {}", field.path, field.since);
+        assert!(["1.0", "1.0.2", "1.1", "1.2.1", "1.3"].contains(&field.since), "{} since {}", field.path, field.since);
     }
 }
 
