@@ -3,13 +3,13 @@
 use crate::{HostError, read};
 use wolffia_plan::HostPath;
 use wolffia_plan::host::{CgroupHierarchy, CgroupLayout, CgroupMount};
+use wolffia_sys::fd::CGROUP2_SUPER_MAGIC;
 
 /// Where systemd and every engine mount cgroup file systems (cgroups(7)).
 pub(crate) const MOUNT: &str = "/sys/fs/cgroup";
 const MEMBERSHIP: &str = "/proc/self/cgroup";
-/// statfs(2)
+/// statfs(2), `CGROUP_SUPER_MAGIC`.
 const CGROUP_MAGIC: u64 = 0x0027_e0eb;
-const CGROUP2_MAGIC: u64 = 0x6367_7270;
 
 /// Finds the layout. With cgroup2 alone that takes one statfs(2) and one small file; a host with v1 hierarchies costs
 /// one statfs(2) more for each. /proc/self/mountinfo, long on a busy host, is never read.
@@ -43,7 +43,7 @@ fn arrange<F>(memberships: &[Membership<'_>], file_system: F) -> Result<CgroupLa
 where
     F: Fn(&str) -> Result<Option<u64>, HostError>,
 {
-    if file_system(MOUNT)? == Some(CGROUP2_MAGIC) {
+    if file_system(MOUNT)? == Some(CGROUP2_SUPER_MAGIC) {
         let CgroupMount { mount, own } = unified(memberships, MOUNT)?;
         return Ok(CgroupLayout::Unified { mount, own });
     }
@@ -65,7 +65,7 @@ where
     }
     let beside = format!("{MOUNT}/unified");
     let unified = match file_system(&beside)? {
-        Some(CGROUP2_MAGIC) => Some(unified(memberships, &beside)?),
+        Some(CGROUP2_SUPER_MAGIC) => Some(unified(memberships, &beside)?),
         _ => None,
     };
     if hierarchies.is_empty() && unified.is_none() {
@@ -96,7 +96,8 @@ fn host_path(path: String) -> Result<HostPath, HostError> {
 mod tests {
     use super::*;
 
-    const TMPFS: u64 = 0x0102_1994;
+    use wolffia_sys::fd::TMPFS_MAGIC as TMPFS;
+
     const HYBRID: &str = "4:name=systemd:/s\n3:cpuset:/\n2:cpu,cpuacct:/a:b\n1:net_cls,net_prio:/n\n0::/u\n";
 
     fn check(text: &str, mounted: &[(&str, u64)]) -> CgroupLayout {
@@ -106,7 +107,7 @@ mod tests {
 
     #[test]
     fn cgroup2_alone() {
-        let layout = check("0::/user.slice/x:y\n", &[(MOUNT, CGROUP2_MAGIC)]);
+        let layout = check("0::/user.slice/x:y\n", &[(MOUNT, CGROUP2_SUPER_MAGIC)]);
         assert_eq!(layout, CgroupLayout::Unified { mount: HostPath::new(MOUNT).unwrap(), own: "/user.slice/x:y".into() });
     }
 
@@ -118,7 +119,7 @@ mod tests {
             ("/sys/fs/cgroup/cpu,cpuacct", CGROUP_MAGIC),
             ("/sys/fs/cgroup/net_prio", CGROUP_MAGIC),
             ("/sys/fs/cgroup/cpuset", TMPFS),
-            ("/sys/fs/cgroup/unified", CGROUP2_MAGIC),
+            ("/sys/fs/cgroup/unified", CGROUP2_SUPER_MAGIC),
         ];
         let CgroupLayout::Legacy { hierarchies, unified } = check(HYBRID, &mounted) else { panic!("legacy") };
         let found: Vec<_> = hierarchies.iter().map(|h| (h.directory.as_str(), h.controllers.join("+"), h.own.as_str())).collect();
@@ -146,7 +147,7 @@ mod tests {
         for bad in ["0:/\n", "0::relative\n", "\n", "0\n"] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
-        let error = arrange(&[], |_| Ok(Some(CGROUP2_MAGIC))).unwrap_err();
+        let error = arrange(&[], |_| Ok(Some(CGROUP2_SUPER_MAGIC))).unwrap_err();
         assert!(error.to_string().contains("0::"), "{error}");
     }
 }

@@ -2,6 +2,7 @@
 //! every `create`, [`doctor`] tries at leisure what the host can do and says how to mend what it cannot.
 
 mod cgroups;
+pub mod doctor;
 mod error;
 mod ids;
 mod modules;
@@ -12,6 +13,7 @@ pub use error::HostError;
 
 use wolffia_plan::Host;
 use wolffia_plan::host::Lsm;
+use wolffia_sys::caps::{self, CAP_SYS_ADMIN};
 
 /// What a configuration can ask of the host beyond the facts that every container needs. What is not needed is not
 /// read: its fields of [`Host`] stay empty.
@@ -44,7 +46,7 @@ pub fn probe(needs: Needs) -> Result<Host, HostError> {
     Ok(Host {
         euid: status.euid,
         egid: status.egid,
-        privileged: status.has_effective(status::CAP_SYS_ADMIN),
+        privileged: status.effective & CAP_SYS_ADMIN != 0,
         in_user_namespace: !ids::is_initial_map(&own_uid_map),
         own_uid_map,
         own_gid_map,
@@ -52,7 +54,7 @@ pub fn probe(needs: Needs) -> Result<Host, HostError> {
         subordinate_gids: subordinate.gids,
         newuidmap: helper("newuidmap"),
         newgidmap: helper("newgidmap"),
-        known_capabilities: status::known_capabilities()?,
+        known_capabilities: caps::known().map_err(HostError::Capabilities)?,
         bounding_capabilities: status.bounding,
         cgroups: cgroups::layout()?,
         lsm: if needs.security_modules { modules::enabled()? } else { Lsm::default() },

@@ -7,10 +7,6 @@ use crate::HostError;
 use crate::read;
 
 const STATUS: &str = "/proc/self/status";
-const LAST_CAPABILITY: &str = "/proc/sys/kernel/cap_last_cap";
-
-/// Number of the capability in capabilities(7).
-pub(crate) const CAP_SYS_ADMIN: u8 = 21;
 
 /// The lines of /proc/self/status that decisions stand on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,10 +25,6 @@ pub(crate) struct Status {
 impl Status {
     pub(crate) fn of_self() -> Result<Self, HostError> {
         Self::parse(&read::proc(STATUS)?)
-    }
-
-    pub(crate) fn has_effective(&self, capability: u8) -> bool {
-        self.effective & (1 << capability) != 0
     }
 
     fn parse(text: &str) -> Result<Self, HostError> {
@@ -62,14 +54,6 @@ impl Status {
     }
 }
 
-/// Capabilities that this kernel knows, as a bit set.
-pub(crate) fn known_capabilities() -> Result<u64, HostError> {
-    let text = read::proc(LAST_CAPABILITY)?;
-    let last = text.trim_end().parse::<u32>().ok().filter(|last| *last < 64);
-    let last = last.ok_or_else(|| HostError::malformed(LAST_CAPABILITY, text.trim_end(), "the number of a capability"))?;
-    Ok(u64::MAX >> (63 - last))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,7 +67,6 @@ mod tests {
         let status = Status::parse(TEXT).unwrap();
         assert_eq!((status.euid, status.egid, status.umask), (1001, 2001, 0o027));
         assert_eq!((status.effective, status.bounding), (1 << 21, 0x1ff_ffff_ffff));
-        assert!(status.has_effective(CAP_SYS_ADMIN) && !status.has_effective(0));
         assert!(status.no_new_privileges && status.filtered);
     }
 
@@ -98,12 +81,5 @@ mod tests {
             let error = Status::parse(&TEXT.replace(from, to)).unwrap_err().to_string();
             assert!(error.contains(names), "{error}");
         }
-    }
-
-    #[test]
-    fn this_kernel_knows_a_run_of_capabilities_from_zero() {
-        let known = known_capabilities().unwrap();
-        assert!(known & (1 << CAP_SYS_ADMIN) != 0);
-        assert!((known + 1).is_power_of_two());
     }
 }
