@@ -4,7 +4,8 @@ use crate::error::{Call, show_fd};
 use crate::{Errno, Error, Result};
 use nix::sys::socket::{self as nx, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, sockopt};
 use nix::sys::time::TimeVal;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 /// The kernel answers at once; a silence of this many seconds is a failure.
 const PATIENCE_SECONDS: i64 = 5;
@@ -60,7 +61,7 @@ impl Socket {
     pub fn link_index(&mut self, name: &str) -> Result<u32> {
         let args = || format!("RTM_GETLINK, {name:?}");
         let mut request = Request::new(libc::RTM_GETLINK, 0, &link_body(0, false));
-        request.text(libc::IFLA_IFNAME, name);
+        request.name(name)?;
         let link = self.ask_one(request, libc::RTM_NEWLINK, LINK_BODY, args)?;
         link.number(HEADER + 4).ok_or_else(|| malformed(args()))
     }
@@ -97,8 +98,8 @@ impl Socket {
     /// is filled by the kernel. It arrives down and without addresses, and may have another index.
     pub fn move_to_namespace(&mut self, index: u32, new_name: &str, netns: BorrowedFd<'_>) -> Result<()> {
         let mut request = Request::new(libc::RTM_NEWLINK, libc::NLM_F_ACK as u16, &link_body(index, false));
-        request.bytes(libc::IFLA_NET_NS_FD, &netns.as_raw_fd().to_ne_bytes());
-        request.text(libc::IFLA_IFNAME, new_name);
+        request.bytes(libc::IFLA_NET_NS_FD, &netns.as_raw_fd().to_ne_bytes())?;
+        request.name(new_name)?;
         self.ask(request, || format!("RTM_NEWLINK, index {index}, {new_name:?}, {}", show_fd(netns)), drop)
     }
 
@@ -108,14 +109,14 @@ impl Socket {
         body[4..].copy_from_slice(&index.to_ne_bytes());
         let flags = (libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
         let mut request = Request::new(libc::RTM_NEWADDR, flags, &body);
-        request.bytes(libc::IFA_ADDRESS, &address.address);
+        request.bytes(libc::IFA_ADDRESS, &address.address)?;
         if let Some(local) = &address.local {
-            request.bytes(libc::IFA_LOCAL, local);
+            request.bytes(libc::IFA_LOCAL, local)?;
         }
         if let Some(broadcast) = &address.broadcast {
-            request.bytes(libc::IFA_BROADCAST, broadcast);
+            request.bytes(libc::IFA_BROADCAST, broadcast)?;
         }
-        request.bytes(libc::IFA_FLAGS, &address.flags.to_ne_bytes());
+        request.bytes(libc::IFA_FLAGS, &address.flags.to_ne_bytes())?;
         self.ask(request, || format!("RTM_NEWADDR, index {index}, {address:?}"), drop)
     }
 
@@ -166,7 +167,7 @@ impl Socket {
 
     fn receive(&self, datagram: &mut [u8], args: impl Fn() -> String) -> Result<usize> {
         loop {
-            match nx::recvfrom::<NetlinkAddr>(self.fd.as_fd().as_raw_fd(), datagram) {
+            match nx::recvfrom::<NetlinkAddr>(self.fd.as_raw_fd(), datagram) {
                 // Any process may send to a netlink socket; only the kernel has port 0.
                 Ok((length, Some(sender))) if sender.pid() == 0 => return Ok(length),
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
@@ -247,20 +248,20 @@ impl Request {
         Self(bytes)
     }
 
-    fn bytes(&mut self, kind: u16, value: &[u8]) {
-        // Names and addresses are short; a longer one would not fit the length field, and is cut to what does.
-        let value = &value[..value.len().min(1024)];
-        let length = (ATTRIBUTE_HEADER + value.len()) as u16;
+    fn bytes(&mut self, kind: u16, value: &[u8]) -> Result<()> {
+        let length = u16::try_from(ATTRIBUTE_HEADER + value.len())
+            .map_err(|_| Error::new("rtnetlink", format!("an attribute of {} bytes", value.len()), Errno::EMSGSIZE))?;
         self.0.extend_from_slice(&length.to_ne_bytes());
         self.0.extend_from_slice(&kind.to_ne_bytes());
         self.0.extend_from_slice(value);
         self.0.resize(aligned(self.0.len()), 0);
+        Ok(())
     }
 
-    fn text(&mut self, kind: u16, value: &str) {
-        let mut bytes = value.as_bytes().to_vec();
-        bytes.push(0);
-        self.bytes(kind, &bytes);
+    /// The name of a device, which the kernel wants with its NUL.
+    fn name(&mut self, name: &str) -> Result<()> {
+        let name = CString::new(name).map_err(|_| Error::new("rtnetlink", format!("{name:?}"), Errno::EINVAL))?;
+        self.bytes(libc::IFLA_IFNAME, name.as_bytes_with_nul())
     }
 
     fn flags(&self) -> i32 {

@@ -57,7 +57,7 @@ impl ProcHandle {
     /// Opens the file or directory at `path` (relative to /proc).
     pub fn open_file(&self, path: &str, flags: OFlags) -> Result<OwnedFd> {
         let file = match open_beneath(self.mounted.as_fd(), path, flags) {
-            Err(error) if error.is(Errno::EXDEV) => open_beneath(self.private()?, path, flags)?,
+            Err(error) if error.is(Errno::EXDEV) => open_beneath(self.private(path)?, path, flags)?,
             outcome => outcome?,
         };
         require_procfs(file.as_fd(), path)?;
@@ -79,12 +79,15 @@ impl ProcHandle {
         Ok(format!("{}/{name}", target.to_string_lossy()))
     }
 
-    fn private(&self) -> Result<BorrowedFd<'_>> {
-        if self.private.get().is_none() {
-            let made = detached()?;
-            return Ok(self.private.get_or_init(|| made).as_fd());
+    fn private(&self, path: &str) -> Result<BorrowedFd<'_>> {
+        if let Some(made) = self.private.get() {
+            return Ok(made.as_fd());
         }
-        self.private.get().map(AsFd::as_fd).ok_or_else(|| Error::new("fsmount", "proc", Errno::EINVAL))
+        let made = detached().map_err(|error| {
+            let story = format!("something is mounted over /proc/{path}, and a private procfs cannot be had: {}", error.args);
+            Error { args: story, ..error }
+        })?;
+        Ok(self.private.get_or_init(|| made).as_fd())
     }
 }
 

@@ -46,7 +46,8 @@ impl Root {
     /// Opens the existing file at `path`. Opening never blocks, because the container may have put a pipe there, and never
     /// makes the file: that is [`make_file`](Self::make_file)'s.
     pub fn open_file(&self, path: &str, flags: OFlags) -> Result<OwnedFd> {
-        if flags.intersects(OFlags::CREATE | OFlags::TMPFILE) {
+        // O_TMPFILE holds the bit of O_DIRECTORY, so that only the whole of it means an unnamed file.
+        if flags.contains(OFlags::CREATE) || flags.contains(OFlags::TMPFILE) {
             return Err(failure("openat2", path, Errno::EINVAL));
         }
         let file = self.open_in_root(path, flags | OFlags::NONBLOCK | OFlags::NOCTTY)?;
