@@ -8,7 +8,7 @@ use wolffia_spec::oci;
 const MOST_LINES: usize = 340;
 
 /// The ids that exist in the container's user namespace. `None`: nobody knows them before it is joined.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct KnownIds {
     pub uids: Option<Vec<IdRange>>,
     pub gids: Option<Vec<IdRange>>,
