@@ -101,6 +101,10 @@ impl Cgroup {
         remove_made(self.mount.as_fd(), self.made.iter().filter(|made| **made != self.path))
     }
 
+    pub(crate) fn mount(&self) -> BorrowedFd<'_> {
+        self.mount.as_fd()
+    }
+
     pub(crate) fn as_dir(&self) -> Dir<'_> {
         Dir { fd: self.dir.as_fd(), path: &self.path }
     }

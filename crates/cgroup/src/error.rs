@@ -1,6 +1,7 @@
 //! What can go wrong with a cgroup. Callers of runc match the texts of `NotEmpty` and `Frozen`.
 
 use std::path::PathBuf;
+use wolffia_plan::resources::CgroupWrite;
 use wolffia_sys as sys;
 
 /// Why something could not be done to a cgroup. `path` is always relative to the cgroup2 mount, with a leading slash.
@@ -26,7 +27,24 @@ pub enum CgroupError {
     File { act: &'static str, file: String, path: String, source: sys::Error },
     /// An interface file holds what it never should.
     #[error("{file} of cgroup {path} holds {content:?}, which no kernel is known to write")]
-    Content { file: &'static str, path: String, content: String },
+    Content { file: String, path: String, content: String },
+    /// A controller that a limit needs does not reach the cgroup: `at` is the cgroup where it ends.
+    #[error("cannot set {} of cgroup {path} ({}): the {} controller ends at cgroup {at}: {cure}", write.file, write.field, write.controller)]
+    NoController { write: Box<CgroupWrite>, path: String, at: String, cure: String, source: Option<Box<sys::Error>> },
+    /// The kernel refused a limit.
+    #[error("cannot write {:?} to {} of cgroup {path} ({}, {} controller): {cure}", write.value, write.file, write.field, write.controller)]
+    Limit { write: Box<CgroupWrite>, path: String, cure: String, source: sys::Error },
+    /// runc's text: `memory.checkBeforeUpdate`.
+    #[error("rejecting {name} limit {limit} <= usage {usage}")]
+    BelowUsage { field: String, name: String, limit: u64, usage: u64 },
+    /// More device rules than a program can hold.
+    #[error(
+        "the {count} device rules of cgroup {path} do not fit into a program: use ranges (no minor, no major) in /linux/resources/devices"
+    )]
+    TooManyRules { path: String, count: usize },
+    /// The device program was refused.
+    #[error("cannot {act} the device program of cgroup {path}: {cure}")]
+    Devices { act: &'static str, path: String, cure: &'static str, source: sys::Error },
     /// cgroup.events did not change in time.
     #[error("cgroup {path} did not report \"{event}\" in cgroup.events within {seconds} s: {cure}")]
     Timeout { path: String, event: &'static str, seconds: u64, cure: &'static str },
@@ -48,7 +66,11 @@ impl CgroupError {
     /// The kernel's error number, when it was the kernel that refused.
     pub fn errno(&self) -> Option<sys::Errno> {
         match self {
-            Self::Failed { source, .. } | Self::File { source, .. } => Some(source.errno),
+            Self::Failed { source, .. }
+            | Self::File { source, .. }
+            | Self::Limit { source, .. }
+            | Self::Devices { source, .. } => Some(source.errno),
+            Self::NoController { source, .. } => source.as_ref().map(|source| source.errno),
             Self::LeftBehind { source, .. } => source.errno(),
             _ => None,
         }

@@ -36,6 +36,15 @@ impl Dir<'_> {
         sys::fd::write_all(fd.as_fd(), value.as_bytes())
     }
 
+    /// Whether there is such a file.
+    pub fn has(self, file: &str) -> Result<bool, CgroupError> {
+        match sys::fd::stat_at(self.fd, file) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is(sys::Errno::ENOENT) => Ok(false),
+            Err(error) => Err(self.file_error("look for", file, error)),
+        }
+    }
+
     pub fn must_read(self, file: &str) -> Result<String, CgroupError> {
         self.read(file).map_err(|source| self.file_error("read", file, source))
     }

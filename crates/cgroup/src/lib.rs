@@ -5,9 +5,11 @@
 
 mod cgroup;
 mod controllers;
+mod devices;
 mod error;
 mod events;
 mod files;
+mod limits;
 mod processes;
 mod tree;
 

@@ -129,7 +129,7 @@ impl Visitor for Collect<'_> {
         };
         for line in text.lines() {
             let id = line.parse().map_err(|_| CgroupError::Content {
-                file: "cgroup.procs",
+                file: "cgroup.procs".to_owned(),
                 path: self.path.to_owned(),
                 content: line.to_owned(),
             })?;

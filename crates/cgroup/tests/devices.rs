@@ -1,0 +1,127 @@
+//! The device program, loaded into the kernel and asked.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use common::{Area, Running};
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::process::{Command, Stdio};
+use wolffia_cgroup::Cgroup;
+use wolffia_plan::resources::{DeviceAccess, DeviceRule, DeviceType, Resources};
+
+const READ: DeviceAccess = DeviceAccess { read: true, write: false, make: false };
+const ALL: DeviceAccess = DeviceAccess { read: true, write: true, make: true };
+
+fn char(allow: bool, major: u32, minor: u32, access: DeviceAccess) -> DeviceRule {
+    DeviceRule { allow, kind: Some(DeviceType::Char), major: Some(major), minor: Some(minor), access }
+}
+
+fn limited(area: &Area, name: &str, rules: Vec<DeviceRule>) -> Cgroup {
+    let cgroup = Cgroup::create(&area.mount, &area.path(name)).unwrap();
+    cgroup.limit(&Resources { devices: Some(rules), ..Resources::default() }).unwrap();
+    cgroup
+}
+
+/// What `sh` in that cgroup says of `redirection`.
+fn shell(area: &Area, name: &str, script: &str) -> bool {
+    let procs = area.host(name).join("cgroup.procs");
+    let script = format!("echo $$ >{} && {{ {script}; }}", procs.display());
+    Command::new("sh").arg("-c").arg(script).stdin(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
+}
+
+#[test]
+fn only_what_is_allowed_can_be_opened_and_made() {
+    let Some(area) = Area::new("devices") else { return };
+    if File::open("/dev/null").is_err() {
+        println!("skipped: this process may not open /dev/null");
+        return;
+    }
+    let make = DeviceAccess { read: false, write: false, make: true };
+    let any_char = DeviceRule { allow: true, kind: Some(DeviceType::Char), major: None, minor: None, access: make };
+    limited(
+        &area,
+        "c",
+        vec![any_char, char(true, 1, 3, ALL), char(true, 1, 5, READ), char(true, 1, 9, ALL), char(false, 1, 9, READ)],
+    );
+    let node = std::env::temp_dir().join(&area.name);
+    let node = node.display();
+    assert!(shell(&area, "c", ": </dev/null && : >/dev/null && : <>/dev/null"));
+    assert!(shell(&area, "c", ": </dev/zero"));
+    assert!(!shell(&area, "c", ": >/dev/zero"), "write was not allowed");
+    assert!(!shell(&area, "c", ": <>/dev/zero"), "nor was both at once");
+    assert!(!shell(&area, "c", ": </dev/full"), "no rule names it");
+    assert!(!shell(&area, "c", ": </dev/urandom"), "a later rule denies it");
+    assert!(shell(&area, "c", ": >/dev/urandom"));
+    assert!(shell(&area, "c", &format!("mknod {node} c 1 7")), "making is allowed");
+    assert!(!shell(&area, "c", &format!(": <{node}")), "using what was made is not");
+    fs::remove_file(node.to_string()).unwrap();
+    assert!(!shell(&area, "c", &format!("mknod {node} b 7 0")));
+}
+
+#[test]
+fn a_cgroup_below_cannot_allow_more() {
+    let Some(area) = Area::new("nested") else { return };
+    limited(&area, "c", vec![char(true, 1, 3, ALL)]);
+    limited(&area, "c/below", vec![char(true, 1, 3, READ), char(true, 1, 5, ALL)]);
+    assert!(shell(&area, "c/below", ": </dev/null"));
+    assert!(!shell(&area, "c/below", ": >/dev/null"));
+    assert!(!shell(&area, "c/below", ": </dev/zero"));
+}
+
+#[test]
+fn the_largest_list_that_an_engine_could_send_is_accepted() {
+    let Some(area) = Area::new("many") else { return };
+    let rules = (0..4000).map(|minor| char(minor % 2 == 0, 10, minor, if minor % 3 == 0 { READ } else { ALL })).collect();
+    limited(&area, "c", rules);
+    assert!(!shell(&area, "c", ": </dev/null"));
+}
+
+#[test]
+fn without_privileges_the_error_says_what_is_missing() {
+    let Some(area) = Area::new("denied") else { return };
+    Cgroup::create(&area.mount, &area.path("c")).unwrap();
+    let exe = std::env::current_exe().unwrap();
+    let run = Command::new("setpriv")
+        .args(["--bounding-set=-bpf,-sys_admin", "--inh-caps=-bpf,-sys_admin"])
+        .arg(exe)
+        .args(["--exact", "child_attaches", "--ignored", "--nocapture"])
+        .env("WOLFFIA_TEST_CGROUP", area.host("c"))
+        .output();
+    match run {
+        Err(error) if error.kind() == ErrorKind::NotFound => println!("skipped: there is no setpriv"),
+        run => {
+            let run = run.unwrap();
+            let out = String::from_utf8_lossy(&run.stdout);
+            assert!(run.status.success(), "{out}{}", String::from_utf8_lossy(&run.stderr));
+            assert!(out.contains("cannot load the device program of cgroup"), "{out}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "the child of the test above"]
+fn child_attaches() {
+    let path = std::path::PathBuf::from(std::env::var_os("WOLFFIA_TEST_CGROUP").unwrap());
+    let mount = common::mount().unwrap();
+    let below = path.strip_prefix(&mount).unwrap().to_str().unwrap();
+    let cgroup = Cgroup::open(&mount, below).unwrap();
+    let error = cgroup.limit(&Resources { devices: Some(Vec::new()), ..Resources::default() }).unwrap_err();
+    println!("{error}");
+    assert!(error.is_permission());
+}
+
+#[test]
+fn a_process_that_is_in_it_already_is_bound_as_well() {
+    let Some(area) = Area::new("running") else { return };
+    let cgroup = Cgroup::create(&area.mount, &area.path("c")).unwrap();
+    let gate = std::env::temp_dir().join(format!("{}-gate", area.name));
+    let script = format!("until [ -e {} ]; do :; done; exec 3</dev/full", gate.display());
+    let running = Running::command(Command::new("sh").arg("-c").arg(script).stderr(Stdio::null()));
+    cgroup.add(running.pid()).unwrap();
+    cgroup.limit(&Resources { devices: Some(Vec::new()), ..Resources::default() }).unwrap();
+    fs::write(&gate, "").unwrap();
+    assert!(!running.success());
+    fs::remove_file(gate).unwrap();
+}
