@@ -2,9 +2,13 @@
 
 use crate::error::{Call, check, show_fd};
 use crate::{Errno, Error, Pid, Result};
+use linux_raw_sys::general::kernel_sigaction;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::os::fd::{AsFd, OwnedFd};
+
+/// Bytes of the kernel's own signal set: 64 signals.
+const KERNEL_SIGSET: usize = 8;
 
 /// The signals that were blocked before.
 #[derive(Debug, Clone, Copy)]
@@ -64,17 +68,14 @@ pub fn reset_for_exec() -> Result<()> {
 
 /// Gives every signal its default effect: an ignored one stays ignored through exec (Rust programs ignore SIGPIPE).
 pub fn reset_all_to_default() -> Result<()> {
-    for signal in 1..=libc::SIGRTMAX() {
-        // KILL and STOP cannot be changed, and glibc keeps the numbers between the two ranges for itself.
-        let fixed = matches!(signal, libc::SIGKILL | libc::SIGSTOP) || (32..libc::SIGRTMIN()).contains(&signal);
-        if fixed {
-            continue;
-        }
-        // SAFETY: SIG_DFL installs no handler, so no code of ours runs in signal context.
-        let outcome = unsafe { libc::signal(signal, libc::SIG_DFL) };
-        if outcome == libc::SIG_ERR {
-            check(-1, "signal", || format!("{signal}, SIG_DFL"))?;
-        }
+    // All zero: SIG_DFL, no flags, no mask. glibc's sigaction(3) would leave out the two numbers that it keeps for itself,
+    // which a caller may well have ignored.
+    let default = [0_u64; size_of::<kernel_sigaction>() / size_of::<u64>()];
+    let no_old = std::ptr::null_mut::<kernel_sigaction>();
+    for signal in (1..=libc::SIGRTMAX()).filter(|signal| !matches!(*signal, libc::SIGKILL | libc::SIGSTOP)) {
+        // SAFETY: the kernel reads a whole `kernel_sigaction` from `default`, and SIG_DFL installs no handler.
+        let outcome = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), no_old, KERNEL_SIGSET) };
+        check(outcome, "rt_sigaction", || format!("{signal}, SIG_DFL"))?;
     }
     Ok(())
 }
