@@ -1,4 +1,5 @@
 //! What `Config::parse` accepts beyond `oci-spec`, and how it refuses.
+#![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};
 use wolffia_spec::oci::{LinuxSchedulerFlag, Spec};
