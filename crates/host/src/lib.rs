@@ -31,8 +31,8 @@ impl Needs {
     pub const ALL: Needs = Needs { subordinate_ids: true, security_modules: true };
 }
 
-/// Reads the facts that `plan` decides by. Some twenty system calls, a few more on a host with cgroup v1;
-/// nothing is created, mounted or changed.
+/// Reads the facts that `plan` decides by, in some twenty-five system calls, ten more on a host with cgroup v1.
+/// Nothing is created, mounted or changed.
 ///
 /// # Errors
 /// [`HostError`] when a file of /proc that every Linux has is missing or is not as proc(5) describes it, or when

@@ -3,8 +3,7 @@
 use crate::HostError;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use wolffia_sys::Errno;
-use wolffia_sys::fd::{self, OFlags};
+use wolffia_sys::{Errno, fd};
 
 /// More than the longest file of /proc that is read here: an id map of 340 lines (user_namespaces(7)), 33 bytes each.
 const PROC_LIMIT: u64 = 64 << 10;
@@ -39,7 +38,7 @@ fn text_of(file: File, path: &str, limit: u64) -> Result<String, HostError> {
 
 /// The magic number (statfs(2)) of the file system at `path`; `None` if there is no such path.
 pub(crate) fn file_system(path: &str) -> Result<Option<u64>, HostError> {
-    match fd::open(path, OFlags::PATH, 0).and_then(fd::fs_magic) {
+    match fd::path_fs_magic(path) {
         Ok(magic) => Ok(Some(magic)),
         Err(error) if error.is(Errno::ENOENT) => Ok(None),
         Err(source) => Err(HostError::Identify { path: path.to_owned(), source }),

@@ -150,6 +150,12 @@ pub fn fs_magic(fd: impl AsFd) -> Result<u64> {
     rx::fstatfs(fd).map(|statfs| statfs.f_type as u64).call("fstatfs", || show_fd(fd))
 }
 
+/// [`fs_magic`] of a path of the host, in one call: the host's cgroup mounts are looked at on the way of every create.
+pub fn path_fs_magic(path: impl AsRef<Path>) -> Result<u64> {
+    let path = path.as_ref();
+    rx::statfs(path).map(|statfs| statfs.f_type as u64).call("statfs", || format!("{path:?}"))
+}
+
 /// Opens a path of the host. `mode` matters only with `OFlags::CREATE`.
 pub fn open(path: impl AsRef<Path>, flags: OFlags, mode: u32) -> Result<OwnedFd> {
     let path = path.as_ref();
