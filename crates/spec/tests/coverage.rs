@@ -1,4 +1,5 @@
 //! The table of properties misses none that the types know, and the docs say what the table says.
+#![allow(clippy::unwrap_used)]
 
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor, value::Error};
 use serde::{Deserialize, forward_to_deserialize_any};

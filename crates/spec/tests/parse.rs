@@ -159,6 +159,26 @@ fn no_json_is_refused_with_its_place() {
     assert!(Config::parse(b"\"\xff\"").is_err());
 }
 
+/// Whatever is broken where: a refusal, never a panic, and never the text of another place.
+#[test]
+fn every_broken_document_is_refused_in_its_own_words() {
+    let document = with("/process/scheduler", json!({"policy": "SCHED_OTHER", "flags": ["SCHED_FLAG_DL_OVERRUN"]})).to_string();
+    for end in 0..document.len() {
+        let refusal = Config::parse(&document.as_bytes()[..end]).unwrap_err();
+        assert!(refusal.reason.starts_with("no valid JSON: "), "{end}: {refusal}");
+    }
+    for place in 0..document.len() {
+        for byte in [b'"', b'\\', b'{', b']', b',', b'7', 0, 0xff] {
+            let mut broken = document.clone().into_bytes();
+            broken[place] = byte;
+            if let Err(refusal) = Config::parse(&broken) {
+                assert!(refusal.field.is_empty() || refusal.field.starts_with('/'), "{refusal}");
+                assert!(!refusal.reason.is_empty());
+            }
+        }
+    }
+}
+
 #[test]
 fn a_process_is_mended_as_a_configuration_is() {
     let document = json!({"cwd": "/", "args": ["true"], "capabilities": {"effective": ["CAP_MOON"]}, "selinuxLabel": ""});
