@@ -78,7 +78,7 @@ Rendered from `crates/spec/src/coverage.rs`; `WOLFFIA_BLESS=1 cargo test -p wolf
 ";
 
 const DEVICE_RULES: &str =
-    "device access rules are not in this version: without CAP_MKNOD a container has only its plan's device nodes";
+    "device access rules are not in this version; a rule that denies takes CAP_MKNOD away, unless in a user namespace";
 const LSM: &str = "AppArmor and SELinux labels are not in this version";
 const NO_FLAGS: &str = "the specification defines no flags";
 const RDT: &str = "Intel RDT is not in this version";
