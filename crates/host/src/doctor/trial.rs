@@ -143,19 +143,15 @@ impl Trial {
     /// Opens the gate, waits for the child's end and reads what it told.
     pub(super) fn finish(mut self) -> Result<Report, Failure> {
         self.gate = None;
-        let in_time = pidfd::wait_exit(&self.pidfd, Some(LIMIT))?;
-        if !in_time {
-            pidfd::send_signal(&self.pidfd, SIGKILL)?;
+        if !pidfd::wait_exit(&self.pidfd, Some(LIMIT))? {
+            return Err(Failure::unreached(format!("the trial did not end within {LIMIT:?}")));
         }
         let mut text = String::new();
-        // The child's copy of the pipe's end dies with it, so this comes to an end of file.
-        pidfd::wait_exit(&self.pidfd, Some(LIMIT))?;
+        // The child's copy of the pipe's end died with it, so this comes to an end of file.
         self.results.by_ref().take(REPORT_LIMIT).read_to_string(&mut text)?;
         Ok(Report::parse(&text))
     }
-}
 
-impl Trial {
     fn end(&self) -> wolffia_sys::Result<()> {
         pidfd::send_signal(&self.pidfd, SIGKILL)?;
         if pidfd::wait_exit(&self.pidfd, Some(LIMIT))? {
