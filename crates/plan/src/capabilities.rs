@@ -5,6 +5,9 @@ use crate::process::ProcessContext;
 use crate::{Capabilities, Recorded};
 use wolffia_spec::{Extra, oci};
 
+/// Makes device nodes (mknod(2)).
+pub(crate) const MKNOD: u64 = 1 << 27;
+
 /// Reads `process.capabilities`; without them the payload gets none at all, its bounding set included.
 ///
 /// What cannot be granted is left out and recorded, as config.md asks since 1.1 ("warning"): names that nobody knows,
@@ -38,8 +41,10 @@ pub(crate) fn plan_capabilities(
         }
         wanted & limit
     };
-    let unavailable = "the kernel does not know it, or the runtime has not got it";
-    let mut set = |name: &str, wanted: &Option<oci::Capabilities>| keep(name, bits(wanted), grantable, unavailable);
+    let mut set = |name: &str, wanted: &Option<oci::Capabilities>| {
+        let available = keep(name, bits(wanted), grantable, "the kernel does not know it, or the runtime has not got it");
+        keep(name, available, !context.withheld_capabilities, "no device program bounds it in this version")
+    };
     let (bounding, permitted) = (set("bounding", given.bounding()), set("permitted", given.permitted()));
     let (effective, inheritable, ambient) =
         (set("effective", given.effective()), set("inheritable", given.inheritable()), set("ambient", given.ambient()));

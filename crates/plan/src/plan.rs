@@ -39,6 +39,9 @@ pub struct Plan {
     /// Who sets resource limits, scheduler, I/O priority and affinity: init itself, or the runtime where init's user
     /// namespace has taken away the right that the runtime has.
     pub tuned_by: Actor,
+    /// Capabilities that no process of the container gets, as a bit set: what nothing else in this plan would bound.
+    #[serde(default)]
+    pub withheld_capabilities: u64,
     /// Protections that were asked for and cannot be had here, which a rule allows to go on without (house rule 8).
     pub recorded: Vec<Recorded>,
 }

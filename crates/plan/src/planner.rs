@@ -1,13 +1,12 @@
 //! All decisions about a container, in one place and one order.
 
 use crate::host::Host;
-use crate::ids::KnownIds;
 use crate::mounts::Surroundings;
 use crate::process::{ProcessContext, Role};
 use crate::{
-    Actor, Descriptors, Ids, NamespaceKind, Namespaces, Opener, Plan, Process, Recorded, Refusal, Request, Setgroups, cgroup,
-    devices, hooks, ids, mounts, namespaces, netdevices, paths, plan_process, root, scheduling, self_protection, sysctl,
-    unsupported, version,
+    Actor, Descriptors, Ids, NamespaceKind, Namespaces, Opener, Plan, Process, Recorded, Refusal, Request, cgroup, devices,
+    hooks, ids, mounts, namespaces, netdevices, paths, plan_process, root, scheduling, self_protection, sysctl, unsupported,
+    version,
 };
 use wolffia_spec::{Config, oci};
 
@@ -32,7 +31,8 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
     let mut device_plan = devices::plan_devices(linux, &mounts, &namespaces, &known_ids, host)?;
     recorded.append(&mut device_plan.recorded);
     let root = root::plan_root(spec, linux, &namespaces, request, host)?;
-    let process = plan_payload(config, linux, request, &ids, &known_ids, host)?.map(|(process, mut without)| {
+    let withheld_capabilities = unsupported::withheld_capabilities(linux, around.in_user_namespace());
+    let process = plan_payload(config, linux, &around, &ids, withheld_capabilities)?.map(|(process, mut without)| {
         recorded.append(&mut without);
         process
     });
@@ -51,6 +51,7 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
         session_keyring: !request.no_new_keyring,
         // The same condition: what init's user namespace takes away, the runtime still has.
         tuned_by: if root.opened_by == Opener::Parent { Actor::Parent } else { Actor::Init },
+        withheld_capabilities,
         devices: device_plan.devices,
         device_links: device_plan.links,
         namespaces,
@@ -69,29 +70,27 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
 fn plan_payload(
     config: &Config,
     linux: &oci::Linux,
-    request: &Request,
+    around: &Surroundings,
     ids: &Ids,
-    known_ids: &KnownIds,
-    host: &Host,
+    withheld_capabilities: u64,
 ) -> Result<Option<(Process, Vec<Recorded>)>, Refusal> {
     let Some(process) = config.spec.process() else {
         return Ok(None);
     };
+    let request = around.request;
     let context = ProcessContext {
         field: "/process".to_owned(),
         role: Role::Init,
-        ids: known_ids.clone(),
-        setgroups: match ids {
-            Ids::Mapped { setgroups, .. } => *setgroups,
-            Ids::Inherited | Ids::Joined { .. } => Setgroups::Allow,
-        },
+        ids: around.ids.clone(),
+        setgroups: ids.setgroups(),
         user_namespace_inherited: *ids == Ids::Inherited,
+        withheld_capabilities,
         notify_socket: request.notify_directory.is_some(),
         personality: linux.personality().as_ref().map(scheduling::plan_personality).transpose()?,
         memory_policy: linux.memory_policy().as_ref().map(scheduling::plan_memory_policy).transpose()?,
         descriptors: Descriptors { listen: request.listen_fds, preserve: request.preserve_fds },
     };
-    plan_process(process, &config.extra, &context, host).map(Some)
+    plan_process(process, &config.extra, &context, around.host).map(Some)
 }
 
 /// Longest host and domain name (`__NEW_UTS_LEN`).

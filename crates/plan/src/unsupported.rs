@@ -1,7 +1,7 @@
 //! What this version does not carry out: refused by name, because a limit or a filter that is passed over is a hole.
 
 use crate::host::Host;
-use crate::{Recorded, Refusal};
+use crate::{Recorded, Refusal, capabilities};
 use wolffia_spec::oci;
 
 /// Refuses the properties of `linux` that ask for something that this version or this host cannot do.
@@ -51,6 +51,13 @@ pub(crate) fn check_process(field: &str, process: &oci::Process, host: &Host) ->
         return Err(Refusal::new(format!("{field}/apparmorProfile"), reason, cure));
     }
     Ok(())
+}
+
+/// Without a device program, CAP_MKNOD opens every device of the host: it is withheld from a container that is to be
+/// kept from some, unless a user namespace makes it harmless.
+pub(crate) fn withheld_capabilities(linux: &oci::Linux, in_user_namespace: bool) -> u64 {
+    let rules = linux.resources().iter().flat_map(|resources| resources.devices().iter().flatten());
+    if !in_user_namespace && rules.into_iter().any(|rule| !rule.allow()) { capabilities::MKNOD } else { 0 }
 }
 
 /// Refuses every limit; a value that runc reads as no limit is none here either.

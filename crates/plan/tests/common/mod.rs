@@ -49,7 +49,11 @@ pub fn hybrid_host() -> Host {
         mount: path(&format!("/sys/fs/cgroup/{directory}")),
         own: "/".to_owned(),
     };
-    let hierarchies = vec![hierarchy("cpu,cpuacct", &["cpu", "cpuacct"]), hierarchy("pids", &["pids"]), hierarchy("systemd", &["name=systemd"])];
+    let hierarchies = vec![
+        hierarchy("cpu,cpuacct", &["cpu", "cpuacct"]),
+        hierarchy("pids", &["pids"]),
+        hierarchy("systemd", &["name=systemd"]),
+    ];
     let unified = Some(CgroupMount { mount: path("/sys/fs/cgroup/unified"), own: "/".to_owned() });
     Host { cgroups: CgroupLayout::Legacy { hierarchies, unified }, ..root_host() }
 }
