@@ -17,12 +17,9 @@ pub fn record(log: &str, arguments: &[&str]) -> Answer {
         "environment": environment,
         "state": serde_json::from_str::<Value>(&stdin).unwrap_or(Value::Null),
         "mount_namespace": crate::report::namespace("mnt"),
-        "root": std::fs::read_dir("/")?.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect::<Vec<_>>(),
     });
     let mut file = OpenOptions::new().append(true).create(true).open(log)?;
     file.write_all(format!("{line}\n").as_bytes())?;
-    if arguments.contains(&"fail") {
-        std::process::exit(3);
-    }
-    Ok(json!(log))
+    // Silent: a hook may share its output with the container, whose answers a case reads.
+    std::process::exit(if arguments.contains(&"fail") { 3 } else { 0 })
 }

@@ -60,6 +60,8 @@ fn answer(verb: &[String]) -> Answer {
         ["wait-signal"] => process::wait_signal(),
         ["wait-file", path] => process::wait_file(path),
         ["spawn", program, arguments @ ..] => process::spawn(program, arguments),
+        ["background", seconds] => process::background(seconds),
+        ["own-mounts"] => process::own_mounts(),
         ["fork-report"] => process::fork_report(),
         ["read-fd", number] => process::read_fd(number),
         ["terminal"] => process::terminal(),

@@ -53,6 +53,19 @@ pub fn spawn(program: &str, arguments: &[&str]) -> Answer {
     Ok(json!(Command::new(program).args(arguments).status()?.code()))
 }
 
+/// Leaves a process behind that sleeps, and tells its process id.
+pub fn background(seconds: &str) -> Answer {
+    let null = std::process::Stdio::null;
+    let child = Command::new("/proc/self/exe").args(["sleep", seconds]).stdin(null()).stdout(null()).stderr(null()).spawn()?;
+    Ok(json!(child.id()))
+}
+
+/// Moves to a mount namespace of its own, for another container to join.
+pub fn own_mounts() -> Answer {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
+    Ok(json!(null))
+}
+
 /// What a forked child sees of its scheduling: policy and nice value may be reset there.
 pub fn fork_report() -> Answer {
     let output = Command::new("/proc/self/exe").arg("report").output()?;

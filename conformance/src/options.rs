@@ -50,7 +50,7 @@ pub struct Options {
 pub enum View {
     /// As the host mounts them
     AsIs,
-    /// Only version 1: the unified hierarchy of a hybrid host is hidden
+    /// Only version 1: the unified hierarchy of a hybrid host shows no controllers
     V1,
     /// Only version 2, mounted over everything else
     V2,

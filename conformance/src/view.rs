@@ -3,7 +3,7 @@
 use crate::identity::Identity;
 use crate::options::View;
 use nix::sched::{CloneFlags, unshare};
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,8 @@ pub fn enter(view: View) -> io::Result<()> {
     private_mounts()?;
     match view {
         View::AsIs => {}
-        View::V1 => mount("none", format!("{CGROUPS}/unified"), "tmpfs", MountFlags::empty(), None)?,
+        // A hybrid host's unified hierarchy then offers nothing, and a runtime takes the host for one of version 1.
+        View::V1 => mount_bind("/dev/null", format!("{CGROUPS}/unified/cgroup.controllers"))?,
         View::V2 => mount("none", CGROUPS, "cgroup2", MountFlags::empty(), None)?,
     }
     Ok(())

@@ -8,6 +8,7 @@ use crate::options::Options;
 use crate::processes::{become_subreaper, end_descendants};
 use crate::report::Outcome;
 use crate::runtime::Runtime;
+use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::Pid;
 use std::fs::{self, Permissions};
 use std::io;
@@ -26,6 +27,7 @@ pub fn judge(options: &Options, name: &str) -> io::Result<()> {
     let folder = folder_of(rustix::process::getpid());
     let outcome = judge_in(options, &case, &folder);
     end_descendants(&[])?;
+    unmount_below(&folder)?;
     fs::remove_dir_all(&folder)?;
     println!("{}", outcome?.to_json());
     Ok(())
@@ -39,6 +41,16 @@ fn judge_in(options: &Options, case: &Case, folder: &Path) -> io::Result<Outcome
         eprintln!("{}: {why}", case.name);
     }
     Ok(Outcome::of(verdict))
+}
+
+/// Cases mount in a namespace of their own, which would end with this process; the folder has to go before.
+fn unmount_below(folder: &Path) -> io::Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).filter(|point| Path::new(point).starts_with(folder));
+    for point in points.collect::<Vec<_>>().into_iter().rev() {
+        unmount(point, UnmountFlags::DETACH)?;
+    }
+    Ok(())
 }
 
 fn prepare(options: &Options, folder: &Path) -> io::Result<Bench> {

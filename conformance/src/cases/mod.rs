@@ -1,11 +1,41 @@
 //! The cases, one file for each subject.
 
 mod config;
+mod devices;
+mod hooks;
+mod hooks_failing;
+mod lifecycle;
+mod mount_options;
+mod mounts;
+mod namespaces;
+mod paths;
 mod process;
+mod process_caps;
+mod process_sched;
+mod sysctl;
+mod time;
 
 use crate::case::Case;
 
 /// Every case of the suite, in the order in which they run.
 pub fn all() -> Vec<Case> {
-    [config::cases(), process::cases()].into_iter().flatten().collect()
+    [
+        config::cases(),
+        mounts::cases(),
+        mount_options::cases(),
+        process::cases(),
+        process_caps::cases(),
+        process_sched::cases(),
+        hooks::cases(),
+        hooks_failing::cases(),
+        lifecycle::cases(),
+        namespaces::cases(),
+        devices::cases(),
+        paths::cases(),
+        sysctl::cases(),
+        time::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -1,0 +1,127 @@
+//! config.md, process.capabilities: five sets, exactly.
+
+use crate::bench::Bench;
+use crate::case::{Case, Clause, Verdict, ensure, expect, skip};
+use serde_json::{Value, json};
+
+const SETS: Clause = Clause::must(
+    "config.md, Linux Process",
+    "capabilities is an object containing arrays that specifies the sets of capabilities for the process.",
+);
+const UNMAPPABLE: Clause = Clause::must(
+    "config.md, Linux Process",
+    "Any value which cannot be mapped to a relevant kernel interface, or cannot be granted otherwise MUST be logged as a warning by the runtime.",
+);
+const NOT_GRANTED: Clause = Clause::should(
+    "config.md, Linux Process",
+    "Runtimes SHOULD NOT fail if the container configuration requests capabilities that cannot be granted.",
+);
+const OMITTED: Clause = Clause::contract("youki #3434", "A configuration without capabilities grants none, in any set.");
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        SETS.case("process.capabilities.five-sets", five_sets),
+        SETS.case("process.capabilities.empty", empty),
+        SETS.case("process.capabilities.ambient-for-user", ambient),
+        OMITTED.case("process.capabilities.omitted", omitted),
+        UNMAPPABLE.since(1, "process.capabilities.unknown-name", unknown),
+        NOT_GRANTED.since(1, "process.capabilities.not-grantable", not_grantable),
+    ]
+}
+
+/// The kernel's numbers of the capabilities used here, see capability.h.
+fn bits(names: &[&str]) -> u64 {
+    let number = |name: &&str| match *name {
+        "CAP_CHOWN" => 1 << 0,
+        "CAP_KILL" => 1 << 5,
+        "CAP_NET_BIND_SERVICE" => 1 << 10,
+        "CAP_NET_RAW" => 1 << 13,
+        "CAP_AUDIT_WRITE" => 1 << 29,
+        _ => 0,
+    };
+    names.iter().map(number).sum()
+}
+
+fn five_sets(bench: &Bench) -> Verdict {
+    let mut bundle = bench.bundle()?;
+    let bounding = ["CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW"];
+    let permitted = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
+    let few = ["CAP_KILL", "CAP_NET_BIND_SERVICE"];
+    let one = ["CAP_NET_BIND_SERVICE"];
+    bundle.config["process"]["capabilities"] =
+        json!({ "bounding": bounding, "permitted": permitted, "effective": permitted, "inheritable": few, "ambient": one });
+    let seen = &bench.report(&mut bundle)?["capabilities"];
+    expect("the bounding set", &seen["bounding"], &json!(bits(&bounding)))?;
+    expect("the inheritable set", &seen["inheritable"], &json!(bits(&few)))?;
+    expect("the ambient set", &seen["ambient"], &json!(bits(&one)))?;
+    // With an ambient set execve(2) gives root no more than the ambient capabilities and those of the file.
+    let permitted_seen = seen["permitted"].as_u64().unwrap_or_default();
+    ensure(permitted_seen & !bits(&bounding) == 0 && permitted_seen & bits(&one) != 0, || format!("the permitted set is {permitted_seen:#x}"))
+}
+
+fn sets(bench: &Bench, capabilities: Option<Value>) -> Verdict<Value> {
+    let mut bundle = bench.bundle()?;
+    match (capabilities, bundle.config["process"].as_object_mut()) {
+        (Some(capabilities), Some(process)) => drop(process.insert("capabilities".into(), capabilities)),
+        (None, Some(process)) => drop(process.remove("capabilities")),
+        (_, None) => {}
+    }
+    Ok(bench.report(&mut bundle)?["capabilities"].clone())
+}
+
+const NOTHING: [&str; 5] = ["ambient", "bounding", "effective", "inheritable", "permitted"];
+
+fn empty(bench: &Bench) -> Verdict {
+    let none: Value = NOTHING.iter().map(|name| ((*name).to_owned(), json!([]))).collect::<serde_json::Map<_, _>>().into();
+    let seen = sets(bench, Some(none))?;
+    NOTHING.iter().try_for_each(|name| expect(name, &seen[name], &json!(0)))
+}
+
+fn omitted(bench: &Bench) -> Verdict {
+    let seen = sets(bench, None)?;
+    NOTHING.iter().try_for_each(|name| expect(name, &seen[name], &json!(0)))
+}
+
+fn ambient(bench: &Bench) -> Verdict {
+    bench.needs_many_ids()?;
+    let mut bundle = bench.bundle()?;
+    let one = ["CAP_NET_BIND_SERVICE"];
+    bundle.config["process"]["user"] = json!({ "uid": 1000, "gid": 1000 });
+    bundle.config["process"]["capabilities"] =
+        json!({ "bounding": one, "permitted": one, "effective": one, "inheritable": one, "ambient": one });
+    let seen = &bench.report(&mut bundle)?["capabilities"];
+    NOTHING.iter().try_for_each(|name| expect(name, &seen[name], &json!(bits(&one))))
+}
+
+fn unknown(bench: &Bench) -> Verdict {
+    let mut bundle = bench.bundle()?;
+    for set in ["bounding", "effective", "permitted"] {
+        bundle.config["process"]["capabilities"][set] = json!(["CAP_KILL", "CAP_WOLFFIA_TEST"]);
+    }
+    bundle.write()?;
+    let log = bench.folder.join("warnings.log");
+    let path = bundle.path.to_string_lossy().into_owned();
+    let call = bench.runtime.call(&["run", "--bundle", &path, &bench.id()]).global("--log").global(log.to_string_lossy());
+    let output = call.run()?.success("run")?;
+    let written = std::fs::read_to_string(&log).unwrap_or_default();
+    ensure(written.contains("CAP_WOLFFIA_TEST") || output.stderr.contains("CAP_WOLFFIA_TEST"), || {
+        format!("no warning names the capability; the log is {written:?}")
+    })
+}
+
+fn not_grantable(bench: &Bench) -> Verdict {
+    bench.needs_root("a new user namespace grants every capability")?;
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let own = status.lines().find_map(|line| line.strip_prefix("CapBnd:")).map(str::trim).unwrap_or_default();
+    let own = u64::from_str_radix(own, 16).unwrap_or(u64::MAX);
+    // CAP_SYS_RESOURCE, the one that virtual machines and outer containers are most often without.
+    if own & (1 << 24) != 0 {
+        return Err(skip("this process can grant CAP_SYS_RESOURCE"));
+    }
+    let mut bundle = bench.bundle()?;
+    for set in ["bounding", "effective", "permitted"] {
+        bundle.config["process"]["capabilities"][set] = json!(["CAP_KILL", "CAP_SYS_RESOURCE"]);
+    }
+    let seen = bench.report(&mut bundle)?;
+    expect("the effective set", &seen["capabilities"]["effective"], &json!(bits(&["CAP_KILL"])))
+}
