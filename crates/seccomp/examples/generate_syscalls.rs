@@ -7,16 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Folder of linux-raw-sys and the bit that its numbers carry, in the order of `Arch`.
-const SOURCES: [(&str, u32); 8] = [
-    ("x86_64", 0),
-    ("x86", 0),
-    ("x32", 0x4000_0000),
-    ("aarch64", 0),
-    ("arm", 0),
-    ("riscv64", 0),
-    ("s390x", 0),
-    ("powerpc64", 0),
-];
+const SOURCES: [(&str, u32); 8] =
+    [("x86_64", 0), ("x86", 0), ("x32", 0x4000_0000), ("aarch64", 0), ("arm", 0), ("riscv64", 0), ("s390x", 0), ("powerpc64", 0)];
 
 const ARM: usize = 4;
 
@@ -26,11 +18,8 @@ const NOT_A_SYSCALL: [&str; 3] = ["OABI_SYSCALL_BASE", "SYSCALL_BASE", "SYSCALL_
 
 /// Syscalls that are newer than linux-raw-sys 0.12: number, and for which of `SOURCES` (Linux 6.18 and 7.0,
 /// `arch/x86/entry/syscalls/syscall_64.tbl` and `scripts/syscall.tbl`).
-const NEWER: [(&str, u32, &[usize]); 3] = [
-    ("uprobe", 336, &[0, 2]),
-    ("listns", 470, &[0, 1, 2, 3, 4, 5, 6, 7]),
-    ("rseq_slice_yield", 471, &[0, 1, 2, 3, 4, 5, 6, 7]),
-];
+const NEWER: [(&str, u32, &[usize]); 3] =
+    [("uprobe", 336, &[0, 2]), ("listns", 470, &[0, 1, 2, 3, 4, 5, 6, 7]), ("rseq_slice_yield", 471, &[0, 1, 2, 3, 4, 5, 6, 7])];
 
 type Table = BTreeMap<String, [Option<u32>; SOURCES.len()]>;
 
@@ -57,7 +46,8 @@ fn linux_raw_sys() -> Result<PathBuf, Box<dyn Error>> {
     let output = Command::new(env!("CARGO")).args(["metadata", "--format-version", "1"]).output()?;
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     let packages = metadata["packages"].as_array().ok_or("cargo metadata names no packages")?;
-    let package = packages.iter().find(|package| package["name"] == "linux-raw-sys").ok_or("linux-raw-sys is not a dependency")?;
+    let package =
+        packages.iter().find(|package| package["name"] == "linux-raw-sys").ok_or("linux-raw-sys is not a dependency")?;
     let manifest = package["manifest_path"].as_str().ok_or("linux-raw-sys has no manifest path")?;
     Ok(Path::new(manifest).parent().ok_or("linux-raw-sys has no folder")?.to_path_buf())
 }

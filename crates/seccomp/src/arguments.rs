@@ -80,11 +80,9 @@ impl<'a> ArgumentTests<'a> {
                     |tests| tests.settled(here, here.holds_where(false), fact),
                 ),
             },
-            _ if mask != u32::MAX => self.masked(
-                (word, mask, value),
-                |tests| tests.low(here, fact),
-                |tests| tests.fail(here, fact),
-            ),
+            _ if mask != u32::MAX => {
+                self.masked((word, mask, value), |tests| tests.low(here, fact), |tests| tests.fail(here, fact))
+            }
             _ => {
                 let fact = |high| Some(Fact { argument: here.test.argument, high });
                 self.branch(

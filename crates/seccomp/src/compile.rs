@@ -51,7 +51,9 @@ pub struct Compiled {
 /// Why a profile has no filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
-    #[error("the seccomp profile needs more than the {MAX_INSTRUCTIONS} instructions that the kernel takes; give it fewer rules with arguments")]
+    #[error(
+        "the seccomp profile needs more than the {MAX_INSTRUCTIONS} instructions that the kernel takes; give it fewer rules with arguments"
+    )]
     TooLong,
     #[error("{found} rules with arguments for the syscall {name}, but at most {MAX_ALTERNATIVES} can be checked")]
     TooManyAlternatives { name: &'static str, found: usize },
@@ -66,8 +68,7 @@ pub fn compile(profile: &Profile, native: Arch) -> Result<Compiled, CompileError
     let mut sections: Vec<(u32, Place)> = Vec::new();
     // What is written last comes first: the native architecture.
     for group in groups(profile, native).into_iter().rev() {
-        let decisions: Vec<Decisions> =
-            group.iter().map(|arch| Decisions::new(profile, &index, *arch, &mut remarks)).collect();
+        let decisions: Vec<Decisions> = group.iter().map(|arch| Decisions::new(profile, &index, *arch, &mut remarks)).collect();
         let segments = compiler.segments(&decisions)?;
         let tree = compiler.tree(&segments);
         sections.push((group[0].audit(), compiler.assembler.enter(tree, None)));

@@ -58,7 +58,8 @@ pub(crate) struct Index {
 
 impl Index {
     pub fn new(profile: &Profile) -> Index {
-        let mut index = Index { rules: vec![Vec::new(); syscalls::COUNT], known: vec![false; syscalls::COUNT], unknown: Vec::new() };
+        let mut index =
+            Index { rules: vec![Vec::new(); syscalls::COUNT], known: vec![false; syscalls::COUNT], unknown: Vec::new() };
         for (rule, entry) in profile.rules.iter().enumerate() {
             for (at, name) in entry.names.iter().enumerate() {
                 match Syscall::from_name(name) {
@@ -125,7 +126,13 @@ impl Decisions {
 }
 
 /// What one number gets from the rules of its names; `None` when no rule has an effect.
-fn decide(profile: &Profile, index: &Index, arch: Arch, names: [Option<Syscall>; 2], remarks: &mut Vec<Remark>) -> Option<Decision> {
+fn decide(
+    profile: &Profile,
+    index: &Index,
+    arch: Arch,
+    names: [Option<Syscall>; 2],
+    remarks: &mut Vec<Remark>,
+) -> Option<Decision> {
     let [Some(syscall), _] = names else { return None };
     let carrier = Carrier::from_call(syscall, arch);
     // Nearly every call has one rule without conditions, and there are a thousand calls.
@@ -191,11 +198,7 @@ fn through_carrier(
     let Some(rule) = first else {
         return index.rules(syscall).next().map(|rule| Err(Remark::HiddenConditions { rule, syscall, carrier }));
     };
-    let test = if passes(&rule) {
-        Test::Eq(selector)
-    } else {
-        Test::MaskedEq { mask: carrier.selector_mask(), value: selector }
-    };
+    let test = if passes(&rule) { Test::Eq(selector) } else { Test::MaskedEq { mask: carrier.selector_mask(), value: selector } };
     let conditions = cut(&[Condition { argument: 0, test }], arch);
     Some(Ok(Alternative { conditions, action: profile.rules[rule].action, rule, carried: Some(syscall) }))
 }
@@ -204,7 +207,8 @@ fn through_carrier(
 /// always hold.
 fn cut(conditions: &[Condition], arch: Arch) -> Vec<Condition> {
     let width = if arch.is_64_bit() { u64::MAX } else { u64::from(u32::MAX) };
-    let mut cut: Vec<Condition> = conditions.iter().map(|c| Condition { argument: c.argument, test: narrow(c.test, width) }).collect();
+    let mut cut: Vec<Condition> =
+        conditions.iter().map(|c| Condition { argument: c.argument, test: narrow(c.test, width) }).collect();
     cut.retain(|condition| !matches!(condition.test, Test::MaskedEq { mask: 0, .. }));
     cut.sort_by_key(|condition| condition.argument);
     cut
@@ -228,12 +232,16 @@ fn narrow(test: Test, width: u64) -> Test {
 /// different actions overlap; a longer list of conditions then goes first.
 fn precedence(alternative: &Alternative) -> impl Iterator<Item = (std::cmp::Reverse<u8>, u8, u64)> + '_ {
     let ends = std::iter::once((std::cmp::Reverse(0), u8::MAX, 0));
-    alternative.conditions.iter().map(|condition| {
-        let (class, order) = match condition.test {
-            Test::Eq(value) | Test::Ne(value) | Test::MaskedEq { value, .. } => (0, !value),
-            Test::Lt(value) | Test::Le(value) => (1, value),
-            Test::Ge(value) | Test::Gt(value) => (2, !value),
-        };
-        (std::cmp::Reverse(condition.argument), class, order)
-    }).chain(ends)
+    alternative
+        .conditions
+        .iter()
+        .map(|condition| {
+            let (class, order) = match condition.test {
+                Test::Eq(value) | Test::Ne(value) | Test::MaskedEq { value, .. } => (0, !value),
+                Test::Lt(value) | Test::Le(value) => (1, value),
+                Test::Ge(value) | Test::Gt(value) => (2, !value),
+            };
+            (std::cmp::Reverse(condition.argument), class, order)
+        })
+        .chain(ends)
 }

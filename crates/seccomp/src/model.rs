@@ -97,7 +97,10 @@ pub enum Test {
     Ge(u64),
     Gt(u64),
     /// The argument under the mask equals the value under the mask.
-    MaskedEq { mask: u64, value: u64 },
+    MaskedEq {
+        mask: u64,
+        value: u64,
+    },
 }
 
 /// A test of one argument, 0 to 5.

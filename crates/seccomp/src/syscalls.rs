@@ -55,7 +55,6 @@ impl Syscall {
     pub fn all(arch: Arch) -> impl Iterator<Item = Syscall> {
         BY_NUMBER[arch as usize].iter().map(|&row| Syscall(row))
     }
-
 }
 
 /// One call that carries others: its first argument chooses, the rest lies behind a pointer that no filter can follow.
