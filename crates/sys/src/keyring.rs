@@ -4,8 +4,10 @@ use crate::Result;
 use crate::error::check;
 use std::ffi::CStr;
 
+const KEYCTL_GET_KEYRING_ID: i32 = 0;
 const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
 const KEYCTL_SETPERM: i32 = 5;
+const KEY_SPEC_SESSION_KEYRING: i32 = -3;
 /// `KEY_USR_SEARCH`: the keyring's owner may find and join it (keyctl_setperm(3)).
 const OWNER_MAY_SEARCH: u32 = 0x0008_0000;
 
@@ -14,7 +16,18 @@ const OWNER_MAY_SEARCH: u32 = 0x0008_0000;
 pub fn join_session(name: &CStr) -> Result<i32> {
     // SAFETY: the kernel reads the NUL-terminated name.
     let outcome = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr()) };
-    check(outcome, "keyctl", || format!("KEYCTL_JOIN_SESSION_KEYRING, {name:?}")).map(|serial| serial as i32)
+    match check(outcome, "keyctl", || format!("KEYCTL_JOIN_SESSION_KEYRING, {name:?}"))? {
+        // The answer when it was the caller's session keyring before (join_session_keyring() in the kernel).
+        0 => session(),
+        serial => Ok(serial as i32),
+    }
+}
+
+/// The serial number of the caller's session keyring.
+fn session() -> Result<i32> {
+    // SAFETY: KEYCTL_GET_KEYRING_ID reads no memory.
+    let outcome = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0) };
+    check(outcome, "keyctl", || "KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING".into()).map(|serial| serial as i32)
 }
 
 /// Lets processes of the keyring's owner join it too: those that are started later in the same container.

@@ -88,10 +88,10 @@ pub fn set_mempolicy(mode: u32, nodes: &[u32]) -> Result<()> {
     check(outcome, "set_mempolicy", args).map(drop)
 }
 
-/// Sets the execution domain (personality(2)) and returns the old one.
-pub fn personality(value: u32) -> Result<u32> {
+/// Sets the execution domain (personality(2)).
+pub fn personality(value: u32) -> Result<()> {
     let persona = Persona::from_bits_retain(value.cast_signed());
-    nix::sys::personality::set(persona).map(|old| old.bits().cast_unsigned()).call("personality", || format!("{value:#x}"))
+    nix::sys::personality::set(persona).map(drop).call("personality", || format!("{value:#x}"))
 }
 
 /// Sets a limit (`RLIMIT_*` number) of a process; `None` is the caller. `u64::MAX` is no limit.

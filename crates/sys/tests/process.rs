@@ -1,4 +1,5 @@
 //! Making, waiting for, signalling and becoming processes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it goes wrong")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Nothing in a container's file tree leads a lookup or a creation out of it, not even while it changes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it goes wrong")]
 
 #[path = "common/scratch.rs"]
 mod scratch;
