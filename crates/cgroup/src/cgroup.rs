@@ -123,7 +123,8 @@ impl Cgroup {
     fn create_below(mount: &OwnedFd, names: &[&str]) -> Result<(OwnedFd, Vec<String>), CgroupError> {
         let mut made = Vec::new();
         let result = descend(mount.as_fd(), names, &mut made).and_then(|dir| {
-            check_fit(Dir { fd: dir.as_fd(), path: &tree::join(names) })?;
+            let path = tree::join(names);
+            check_fit(Dir { fd: dir.as_fd(), path: &path }, made.contains(&path))?;
             Ok(dir)
         });
         match result {
@@ -172,8 +173,8 @@ fn descend(mount: BorrowedFd<'_>, names: &[&str], made: &mut Vec<String>) -> Res
     Ok(parent)
 }
 
-fn check_fit(dir: Dir<'_>) -> Result<(), CgroupError> {
-    let count = process_ids(dir)?.len();
+fn check_fit(dir: Dir<'_>, new: bool) -> Result<(), CgroupError> {
+    let count = if new { 0 } else { process_ids(dir)?.len() };
     if count > 0 {
         return Err(CgroupError::NotEmpty { path: dir.path.to_owned(), count });
     }

@@ -11,7 +11,11 @@ mod events;
 mod files;
 mod limits;
 mod processes;
+pub mod stats;
 mod tree;
+mod watch;
 
 pub use cgroup::Cgroup;
 pub use error::CgroupError;
+pub use stats::Stats;
+pub use watch::{Happening, Watch};

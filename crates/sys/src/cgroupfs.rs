@@ -4,7 +4,7 @@ use crate::error::{Call, show_fd};
 use crate::{Errno, Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{Dir, FileType};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 /// The names of the cgroups right below `dir`, in no order. It takes the type that the directory entry carries, which
@@ -23,18 +23,21 @@ pub fn children(dir: BorrowedFd<'_>) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Waits until the interface file changes that `file` was opened on and read from since the last change.
+/// Waits until one of the interface files changes that `files` were opened on, since each was read last.
 /// `false` if `timeout` passes first. A file of a removed cgroup counts as changed.
-pub fn wait_change(file: BorrowedFd<'_>, timeout: Duration) -> Result<bool> {
+pub fn wait_change(files: &[BorrowedFd<'_>], timeout: Duration) -> Result<bool> {
     let deadline = Instant::now().checked_add(timeout);
     // kernfs answers POLLIN at all times; POLLPRI (with POLLERR) is what means "changed" (cgroups(7), "cgroup.events").
-    let mut polled = [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::PRI)];
+    let mut polled: Vec<_> = files.iter().map(|file| PollFd::from_borrowed_fd(*file, PollFlags::PRI)).collect();
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         match rustix::event::poll(&mut polled, left.as_ref()) {
             Err(rustix::io::Errno::INTR) => {}
-            outcome => return outcome.call("ppoll", || show_fd(file)).map(|ready| ready > 0),
+            outcome => {
+                let args = || files.iter().map(|file| show_fd(*file)).collect::<Vec<_>>().join(", ");
+                return outcome.call("ppoll", args).map(|ready| ready > 0);
+            }
         }
     }
 }
