@@ -2,6 +2,7 @@
 
 use crate::Refusal;
 use crate::mounts::NOTIFY_DIRECTORY;
+use std::collections::BTreeSet;
 
 /// What the runtime adds to the environment that the configuration gives.
 pub(crate) struct Additions {
@@ -31,13 +32,10 @@ pub(crate) fn plan_environment(field: &str, given: &[String], additions: &Additi
     if additions.notify_socket {
         wanted.push(format!("NOTIFY_SOCKET={NOTIFY_DIRECTORY}/notify.sock"));
     }
-    let later = |index: usize, entry: &str| wanted[index + 1..].iter().any(|other| name(other) == name(entry));
-    let mut environment: Vec<String> = wanted
-        .iter()
-        .enumerate()
-        .filter(|(index, entry)| !later(*index, entry) && *entry != "HOME=")
-        .map(|(_, entry)| entry.clone())
-        .collect();
+    let mut seen = BTreeSet::new();
+    let mut environment: Vec<String> = wanted.iter().rev().filter(|entry| seen.insert(name(entry))).cloned().collect();
+    environment.reverse();
+    environment.retain(|entry| entry != "HOME=");
     if !environment.iter().any(|entry| name(entry) == "HOME") {
         environment.push(if additions.uid == 0 { "HOME=/root" } else { "HOME=/" }.to_owned());
     }

@@ -2,6 +2,8 @@
 //!
 //! Pure: no file system, no environment, no clock, no processes (a lint and a test keep them out).
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod capabilities;
 mod cgroup;
 mod cgroup_view;

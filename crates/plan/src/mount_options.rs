@@ -45,8 +45,8 @@ const REPLACED_BY_BIND: u64 =
 
 #[derive(Debug, Clone, Copy)]
 enum Meaning {
-    /// No effect that a caller could see. `iversion`: the file systems that count versions do so unasked since Linux 6.6, and
-    /// fsconfig(2) has no word for it. `silent` and `loud`: only what the kernel logs.
+    /// No effect that a caller could see. `iversion`: the file systems that count versions do so unasked, and fsconfig(2) has
+    /// no word for it. `silent` and `loud`: only what the kernel logs.
     Nothing,
     Bind(bool),
     Remount,

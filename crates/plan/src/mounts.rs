@@ -55,7 +55,11 @@ fn plan_mount(field: &str, mount: &oci::Mount, around: &Surroundings) -> Result<
         _ => None,
     };
     if options.copy_up && fstype != Some("tmpfs") {
-        return Err(Refusal::new(format!("{field}/options"), "tmpcopyup is for a new tmpfs", "remove it, or mount a tmpfs"));
+        return Err(Refusal::new(
+            option_field(field, mount, "tmpcopyup"),
+            "tmpcopyup is for a new tmpfs",
+            "remove it, or mount a tmpfs",
+        ));
     }
     let has_mode = options.data.iter().any(|option| option.starts_with("mode="));
     let late_readonly = is_late_readonly(&options, &what, &destination);
@@ -97,7 +101,7 @@ fn kind(
 ) -> Result<MountKind, Refusal> {
     let fstype = mount.typ().as_deref().unwrap_or_default();
     if options.remount {
-        return no_data(field, options, "a remount changes the mount, not its file system's parameters")
+        return no_data(field, mount, options, "a remount changes the mount, not its file system's parameters")
             .map(|()| MountKind::Remount);
     }
     if options.bind.is_some() || fstype == "bind" {
@@ -111,7 +115,7 @@ fn kind(
             "name the file system's type",
         )),
         "cgroup" => {
-            no_data(field, options, "a mount of type cgroup takes no parameters")?;
+            no_data(field, mount, options, "a mount of type cgroup takes no parameters")?;
             cgroup_view::plan_view(field, around).map(MountKind::Cgroup)
         }
         _ => filesystem(field, fstype, mount, options, destination, around),
@@ -119,7 +123,7 @@ fn kind(
 }
 
 fn bind(field: &str, mount: &oci::Mount, options: &MountOptions, around: &Surroundings) -> Result<MountKind, Refusal> {
-    no_data(field, options, "bind mounts cannot have any filesystem-specific options applied")?;
+    no_data(field, mount, options, "bind mounts cannot have any filesystem-specific options applied")?;
     let source = mount.source().as_ref().filter(|source| !source.as_os_str().is_empty());
     let source = source.and_then(|source| HostPath::new(around.request.bundle.as_path().join(source)));
     let source = source
@@ -140,7 +144,7 @@ fn filesystem(
     destination: &ContainerPath,
     around: &Surroundings,
 ) -> Result<MountKind, Refusal> {
-    check_owner_options(field, options, around)?;
+    check_owner_options(field, mount, options, around)?;
     let source = mount.source().as_ref().map(|source| source.to_string_lossy().into_owned()).unwrap_or_default();
     if fstype.contains('\0') || source.contains('\0') {
         return Err(Refusal::new(field, "mount field contains null byte", "remove it"));
@@ -202,17 +206,17 @@ fn is_late_readonly(options: &MountOptions, what: &MountKind, destination: &Cont
     }
 }
 
-fn no_data(field: &str, options: &MountOptions, reason: &str) -> Result<(), Refusal> {
+fn no_data(field: &str, mount: &oci::Mount, options: &MountOptions, reason: &str) -> Result<(), Refusal> {
     match options.data.first() {
         None => Ok(()),
         Some(option) => {
-            Err(Refusal::new(format!("{field}/options"), format!("{reason}: {option:?}"), format!("remove {option:?}")))
+            Err(Refusal::new(option_field(field, mount, option), format!("{reason}: {option:?}"), format!("remove {option:?}")))
         }
     }
 }
 
 /// The kernel refuses an owner that the user namespace lacks with EINVAL alone; `gid=5` of /dev/pts is the common case.
-fn check_owner_options(field: &str, options: &MountOptions, around: &Surroundings) -> Result<(), Refusal> {
+fn check_owner_options(field: &str, mount: &oci::Mount, options: &MountOptions, around: &Surroundings) -> Result<(), Refusal> {
     for option in &options.data {
         let (name, lacking) = match option.split_once('=') {
             Some(("uid", id)) => ("uid", id.parse().is_ok_and(|id| around.ids.lacks_uid(id))),
@@ -222,7 +226,7 @@ fn check_owner_options(field: &str, options: &MountOptions, around: &Surrounding
         if lacking {
             let id = option.split_once('=').map_or("", |(_, id)| id);
             return Err(Refusal::new(
-                format!("{field}/options"),
+                option_field(field, mount, option),
                 format!(
                     "cannot specify {option} mount option for rootless container: user namespaces enabled, but no mapping found for {name} {id}"
                 ),
@@ -231,6 +235,12 @@ fn check_owner_options(field: &str, options: &MountOptions, around: &Surrounding
         }
     }
     Ok(())
+}
+
+/// Where an option stands in the configuration.
+fn option_field(field: &str, mount: &oci::Mount, option: &str) -> String {
+    let place = mount.options().iter().flatten().position(|other| other == option);
+    place.map_or_else(|| format!("{field}/options"), |index| format!("{field}/options/{index}"))
 }
 
 /// Files below /proc that lxcfs replaces; everything else there belongs to the kernel.

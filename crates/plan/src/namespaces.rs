@@ -15,7 +15,7 @@ pub(crate) fn plan_namespaces(linux: &oci::Linux, host: &Host) -> Result<Namespa
         if namespaces.is_private(kind) {
             return Err(Refusal::new(
                 format!("/linux/namespaces/{index}/type"),
-                format!("malformed spec file: duplicated ns {:?}: this is a namespace duplicate", kind.spec_name()),
+                format!("malformed spec file: duplicated ns {:?}", kind.spec_name()),
                 "name every type of namespace once",
             ));
         }

@@ -1,5 +1,7 @@
 //! What is decided where several answers are possible, subject by subject.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
+
 mod common;
 
 use common::{hybrid_host, path, plan, request, root_host, rootless_request, user_host};

@@ -2,7 +2,13 @@
 //!
 //! `WOLFFIA_BLESS=1 cargo test -p wolffia-plan --test golden` writes the expected files anew.
 
-#![allow(clippy::disallowed_methods, reason = "a test reads files")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may read files and fail loudly"
+)]
 
 mod common;
 
