@@ -21,15 +21,6 @@ impl KnownIds {
         Self { uids: known(&host.own_uid_map), gids: known(&host.own_gid_map) }
     }
 
-    /// The ids of a container that was made by a plan. Those of a joined namespace are left to the kernel to judge.
-    pub fn of_plan(ids: &Ids, host: &Host) -> Self {
-        match ids {
-            Ids::Inherited => Self::of_host(host),
-            Ids::Joined { .. } => Self::default(),
-            Ids::Mapped { uids, gids, .. } => Self { uids: Some(uids.clone()), gids: Some(gids.clone()) },
-        }
-    }
-
     /// Whether the user id is known to be absent.
     pub fn lacks_uid(&self, uid: u32) -> bool {
         self.uids.as_ref().is_some_and(|map| !maps(map, uid))

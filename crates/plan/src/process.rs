@@ -3,7 +3,7 @@
 use crate::environment::{Additions, plan_environment};
 use crate::host::Host;
 use crate::ids::KnownIds;
-use crate::{ContainerPath, Descriptors, Ids, MemoryPolicy, Plan, Process, Recorded, Refusal, Setgroups, Terminal};
+use crate::{ContainerPath, Descriptors, MemoryPolicy, Process, Recorded, Refusal, Setgroups, Terminal};
 use crate::{capabilities, identity, rlimits, scheduling, unsupported};
 use wolffia_spec::{Extra, oci};
 
@@ -35,26 +35,6 @@ pub struct ProcessContext {
     pub personality: Option<u32>,
     pub memory_policy: Option<MemoryPolicy>,
     pub descriptors: Descriptors,
-}
-
-impl ProcessContext {
-    /// The context of a process that joins the container that `plan` has made.
-    ///
-    /// `field` is the JSON pointer to the process in its document.
-    pub fn for_exec(plan: &Plan, field: &str, descriptors: Descriptors, host: &Host) -> Self {
-        Self {
-            field: field.to_owned(),
-            role: Role::Exec,
-            ids: KnownIds::of_plan(&plan.ids, host),
-            setgroups: plan.ids.setgroups(),
-            user_namespace_inherited: plan.ids == Ids::Inherited,
-            withheld_capabilities: plan.withheld_capabilities,
-            notify_socket: false,
-            personality: plan.process.as_ref().and_then(|process| process.personality),
-            memory_policy: plan.process.as_ref().and_then(|process| process.memory_policy.clone()),
-            descriptors,
-        }
-    }
 }
 
 /// Decides everything about one process. Beside it come the protections that it goes without, with their reasons.

@@ -460,7 +460,19 @@ fn exec_takes_what_the_container_has() {
     let mut linux = with_namespaces(&["mount", "user"]);
     linux["personality"] = json!({"domain": "LINUX32"});
     let plan = plan(&config(json!([]), linux), &rootless_request(), &host).unwrap();
-    let context = ProcessContext::for_exec(&plan, "", Descriptors { listen: 0, preserve: 1 }, &host);
+    let Ids::Mapped { uids, gids, setgroups, .. } = plan.ids else { panic!("not mapped") };
+    let context = ProcessContext {
+        field: String::new(),
+        role: Role::Exec,
+        ids: KnownIds { uids: Some(uids), gids: Some(gids) },
+        setgroups,
+        user_namespace_inherited: false,
+        withheld_capabilities: plan.withheld_capabilities,
+        notify_socket: false,
+        personality: plan.process.and_then(|process| process.personality),
+        memory_policy: None,
+        descriptors: Descriptors { listen: 0, preserve: 1 },
+    };
     let parse = |process: Value| ProcessConfig::parse(process.to_string().as_bytes()).unwrap();
     let given = parse(
         json!({"user": {"uid": 3, "gid": 4}, "args": ["id"], "cwd": "/", "execCPUAffinity": {"initial": "0-2,5", "final": "1"}}),
