@@ -147,3 +147,30 @@ fn bits_of(set: u64) -> impl Iterator<Item = u32> {
 fn label(bit: u32) -> String {
     u8::try_from(bit).ok().and_then(name).unwrap_or_else(|| bit.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn names_and_numbers_agree() {
+        for name in ["CAP_SYS_ADMIN", "cap_sys_admin", "SYS_ADMIN", "sys_admin"] {
+            assert_eq!(by_name(name), Some(21), "{name}");
+        }
+        for name in ["", "CAP_", "CAP_NOSUCH", "CAP_SYS_ADMIN ", "21"] {
+            assert_eq!(by_name(name), None, "{name:?}");
+        }
+        for bit in 0..41 {
+            assert_eq!(by_name(&name(bit).unwrap()), Some(bit));
+        }
+        assert_eq!(name(63), None);
+        assert_eq!(label(63), "63");
+    }
+
+    #[test]
+    fn constants_are_at_their_bits() {
+        for (name, bit) in [("CAP_CHOWN", CAP_CHOWN), ("CAP_SETUID", CAP_SETUID), ("CAP_MKNOD", CAP_MKNOD), ("CAP_BPF", CAP_BPF)]
+        {
+            assert_eq!(by_name(name).map(|number| 1 << number), Some(bit));
+        }
+    }
+}

@@ -336,3 +336,125 @@ pub fn owned_from_inherited(number: i32) -> Option<OwnedFd> {
     set_cloexec(&fd, true).ok()?;
     Some(fd)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+    use std::fs;
+
+    fn directory(scratch: &Scratch) -> OwnedFd {
+        open(scratch.path(), OFlags::PATH | OFlags::DIRECTORY, 0).unwrap()
+    }
+
+    #[test]
+    fn a_file_is_described() {
+        let null = open("/dev/null", OFlags::RDWR, 0).unwrap();
+        let seen = stat(&null).unwrap();
+        assert_eq!((seen.kind, seen.rdev, seen.mode & 0o666), (FileKind::Char, (1, 3), 0o666));
+        assert_eq!(path_stat("/dev/null").unwrap(), seen);
+        let root = path_stat("/").unwrap();
+        assert_eq!((root.kind, root.is_mount_root), (FileKind::Directory, true));
+        assert_eq!(fs_magic(open("/proc", OFlags::PATH, 0).unwrap()).unwrap(), PROC_SUPER_MAGIC);
+        let error = path_stat("/nowhere").unwrap_err();
+        assert_eq!(error.to_string(), "statx(\"/nowhere\"): No such file or directory (os error 2)");
+        assert_eq!(stat_at(&null, "x").unwrap_err().errno, Errno::ENOTDIR);
+    }
+
+    #[test]
+    fn entries_come_and_go() {
+        let scratch = Scratch::new();
+        let dir = directory(&scratch);
+        mkdirat(&dir, "sub", 0o700).unwrap();
+        let file = openat(&dir, "file", OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, 0o600).unwrap();
+        write_all(&file, b"text").unwrap();
+        renameat(&dir, "file", &dir, "sub/moved").unwrap();
+        std::os::unix::fs::symlink("sub", scratch.path().join("link")).unwrap();
+        assert_eq!(stat_at(&dir, "link").unwrap().kind, FileKind::Symlink);
+        let mut names = read_dir_names(&dir).unwrap();
+        names.sort();
+        assert_eq!(names, ["link", "sub"]);
+        assert!(unlinkat(&dir, "sub", false).unwrap_err().is(Errno::EISDIR));
+        assert!(unlinkat(&dir, "sub", true).unwrap_err().is(Errno::ENOTEMPTY));
+        unlinkat(&dir, "sub/moved", false).unwrap();
+        unlinkat(&dir, "sub", true).unwrap();
+        unlinkat(&dir, "link", false).unwrap();
+        assert!(read_dir_names(&dir).unwrap().is_empty());
+        assert!(openat(&dir, "file", OFlags::RDONLY, 0).unwrap_err().is(Errno::ENOENT));
+    }
+
+    #[test]
+    fn many_names_are_all_listed() {
+        let scratch = Scratch::new();
+        let dir = directory(&scratch);
+        for number in 0..500 {
+            openat(&dir, format!("a-rather-long-name-{number}"), OFlags::WRONLY | OFlags::CREATE, 0o600).unwrap();
+        }
+        assert_eq!(read_dir_names(&dir).unwrap().len(), 500);
+        assert_eq!(read_dir_names(&dir).unwrap().len(), 500, "again, from the start");
+    }
+
+    #[test]
+    fn reading_has_a_limit() {
+        let scratch = Scratch::new();
+        let path = scratch.path().join("file");
+        fs::write(&path, vec![7; 10_000]).unwrap();
+        let read = |limit| read_all(open(&path, OFlags::RDONLY, 0).unwrap(), limit);
+        assert_eq!(read(10_000).unwrap(), vec![7; 10_000]);
+        assert!(read(9_999).unwrap_err().is(Errno::EFBIG));
+        let endless = open("/dev/zero", OFlags::RDONLY, 0).unwrap();
+        assert!(read_all(&endless, 1 << 16).unwrap_err().is(Errno::EFBIG));
+    }
+
+    #[test]
+    fn writing_names_what_was_written() {
+        let full = open("/dev/full", OFlags::WRONLY, 0).unwrap();
+        let error = write_all(&full, b"100000").unwrap_err();
+        assert!(error.is(Errno::ENOSPC) && error.to_string().contains("\"100000\""), "{error}");
+    }
+
+    #[test]
+    fn modes_are_set_through_path_handles() {
+        let scratch = Scratch::new();
+        let path = scratch.path().join("file");
+        fs::write(&path, "").unwrap();
+        for flags in [OFlags::RDONLY, OFlags::PATH] {
+            for mode in [0o4711, 0o666] {
+                fchmod(open(&path, flags, 0).unwrap(), mode).unwrap();
+                assert_eq!(path_stat(&path).unwrap().mode, mode);
+            }
+        }
+        let own = path_stat(&path).unwrap();
+        fchown(open(&path, OFlags::PATH, 0).unwrap(), own.uid, own.gid).unwrap();
+    }
+
+    #[test]
+    fn a_lock_excludes_others() {
+        let scratch = Scratch::new();
+        let path = scratch.path().join("lock");
+        fs::write(&path, "").unwrap();
+        let (one, other) = (open(&path, OFlags::RDONLY, 0).unwrap(), open(&path, OFlags::RDONLY, 0).unwrap());
+        flock(&one, false, true).unwrap();
+        flock(&other, false, false).unwrap();
+        assert!(flock(&one, true, false).unwrap_err().is(Errno::EAGAIN));
+        drop(other);
+        flock(&one, true, false).unwrap();
+    }
+
+    #[test]
+    fn descriptors_are_close_on_exec() {
+        let flags = |fd: &OwnedFd| rustix::io::fcntl_getfd(fd).unwrap();
+        let one = open("/dev/null", OFlags::RDONLY, 0).unwrap();
+        assert!(flags(&one).contains(rustix::io::FdFlags::CLOEXEC));
+        set_cloexec(&one, false).unwrap();
+        assert!(flags(&one).is_empty());
+        let copy = dup_above(&one, 500).unwrap();
+        assert!(copy.as_raw_fd() >= 500 && flags(&copy).contains(rustix::io::FdFlags::CLOEXEC));
+    }
+
+    #[test]
+    fn what_is_not_open_is_not_taken() {
+        assert!(!is_open(-1) && !is_open(i32::MAX));
+        assert!(owned_from_inherited(i32::MAX).is_none());
+    }
+}

@@ -34,3 +34,7 @@ pub mod tty;
 
 pub use error::{Errno, Error, Result};
 pub use process::Pid;
+
+#[cfg(test)]
+#[path = "../tests/common/scratch.rs"]
+mod scratch;

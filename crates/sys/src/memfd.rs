@@ -58,3 +58,39 @@ fn copy_from_start(source: BorrowedFd<'_>, copy: BorrowedFd<'_>) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fd::{OFlags, open, read_all, write_all};
+    use crate::scratch::Scratch;
+
+    #[test]
+    fn a_sealed_copy_cannot_change() {
+        let scratch = Scratch::new();
+        let path = scratch.path().join("file");
+        let content: Vec<u8> = (0..300_000_u32).map(|number| (number % 251) as u8).collect();
+        std::fs::write(&path, &content).unwrap();
+        let file = open(&path, OFlags::RDONLY, 0).unwrap();
+        rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(100)).unwrap();
+        let copy = sealed_copy(&file, "copy").unwrap();
+        assert_eq!(rustix::fs::tell(&file).unwrap(), 100, "the source's offset stays");
+        assert!(is_sealed(&copy).unwrap());
+        assert!(write_all(&copy, b"x").unwrap_err().is(Errno::EPERM));
+        for length in [0, 1 << 20] {
+            assert_eq!(rustix::fs::ftruncate(&copy, length), Err(RxErrno::PERM));
+        }
+        assert_eq!(rx::fcntl_add_seals(&copy, SealFlags::FUTURE_WRITE), Err(RxErrno::PERM));
+        rustix::fs::seek(&copy, rustix::fs::SeekFrom::Start(0)).unwrap();
+        assert!(read_all(&copy, 1 << 20).unwrap() == content);
+    }
+
+    #[test]
+    fn what_can_change_is_not_sealed() {
+        let (memfd, _) = create("open").unwrap();
+        assert!(!is_sealed(&memfd).unwrap());
+        rx::fcntl_add_seals(&memfd, SealFlags::WRITE).unwrap();
+        assert!(!is_sealed(&memfd).unwrap(), "it could still get shorter");
+        assert!(!is_sealed(open("/proc/self/exe", OFlags::RDONLY, 0).unwrap()).unwrap());
+    }
+}

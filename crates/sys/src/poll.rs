@@ -34,3 +34,24 @@ fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<usize> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socket;
+
+    #[test]
+    fn what_can_be_read_is_told() {
+        let (a, b) = socket::seqpacket_pair().unwrap();
+        let (c, d) = socket::seqpacket_pair().unwrap();
+        let fds = [a.as_fd(), c.as_fd()];
+        let before = Instant::now();
+        assert_eq!(poll_readable(&fds, Some(Duration::from_millis(30))).unwrap(), [false, false]);
+        assert!(before.elapsed() >= Duration::from_millis(30));
+        socket::send(&d, b"x", &[]).unwrap();
+        assert_eq!(poll_readable(&fds, None).unwrap(), [false, true]);
+        drop(b);
+        assert_eq!(poll_readable(&fds, Some(Duration::MAX)).unwrap(), [true, true], "closed: reading will not block");
+        assert!(wait_readable(&a, Some(Duration::ZERO)).unwrap());
+    }
+}

@@ -131,3 +131,14 @@ fn mask(numbers: impl Iterator<Item = usize> + Clone) -> Option<Vec<usize>> {
     }
     Some(mask)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn masks_are_words_of_bits() {
+        assert_eq!(mask([0, 3, 64].into_iter()), Some(vec![0b1001, 1]));
+        assert_eq!(mask([MOST - 1].into_iter()).map(|mask| mask.len()), Some(MOST / WORD));
+        assert_eq!(mask([MOST].into_iter()), None);
+    }
+}

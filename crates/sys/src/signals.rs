@@ -125,3 +125,43 @@ fn real_time(base: i32, offset: &str, sign: char) -> Option<i32> {
     let number = if sign == '+' { base.checked_add(distance)? } else { base.checked_sub(distance)? };
     (libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&number).then_some(number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn names_and_numbers_agree() {
+        for (name, number) in [("KILL", 9), ("SIGKILL", 9), ("sigterm", 15), ("Hup", 1), ("9", 9), ("0", 0), ("64", 64)] {
+            assert_eq!(super::number(name), Some(number), "{name}");
+        }
+        for (name, number) in
+            [("RTMIN", 34), ("SIGRTMIN+3", 37), ("rtmax-1", 63), ("RTMAX", 64), ("IOT", 6), ("CLD", 17), ("POLL", 29)]
+        {
+            assert_eq!(super::number(name), Some(number), "{name}");
+        }
+        for name in [
+            "",
+            "SIG",
+            "SIGSIGKILL",
+            "-9",
+            "+9",
+            "65",
+            " 9",
+            "9 ",
+            "0x9",
+            "RTMIN-1",
+            "RTMIN+31",
+            "RTMIN+",
+            "RTMIN++1",
+            "RTMAX+1",
+            "KILLED",
+        ] {
+            assert_eq!(super::number(name), None, "{name:?}");
+        }
+        for number in (1..=64).filter(|number| !matches!(number, 32 | 33)) {
+            assert_eq!(super::number(&name(number).unwrap()), Some(number));
+        }
+        assert_eq!((name(9).as_deref(), name(37).as_deref()), (Some("SIGKILL"), Some("SIGRTMIN+3")));
+        assert_eq!((name(0), name(32), name(65), name(-1)), (None, None, None, None));
+    }
+}

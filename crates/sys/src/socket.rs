@@ -185,3 +185,119 @@ fn address_in(dir: BorrowedFd<'_>, name: &str) -> nix::Result<UnixAddr> {
     }
     UnixAddr::new(format!("/proc/self/fd/{}/{name}", dir.as_raw_fd()).as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::poll::wait_readable;
+    use crate::scratch::Scratch;
+    use std::time::Duration;
+
+    fn directory(path: &Path) -> OwnedFd {
+        fd::open(path, OFlags::PATH | OFlags::DIRECTORY, 0).unwrap()
+    }
+
+    #[test]
+    fn descriptors_travel_close_on_exec() {
+        let (one, other) = seqpacket_pair().unwrap();
+        let null = fd::open("/dev/null", OFlags::RDONLY, 0).unwrap();
+        send(&one, b"two", &[null.as_fd(), one.as_fd()]).unwrap();
+        send(&one, b"none", &[]).unwrap();
+        let (bytes, fds) = recv(&other, 16).unwrap().unwrap();
+        assert_eq!((bytes.as_slice(), fds.len()), (b"two".as_slice(), 2));
+        assert_eq!(fd::stat(&fds[0]).unwrap().rdev, (1, 3));
+        for fd in &fds {
+            assert!(rustix::io::fcntl_getfd(fd).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
+        }
+        assert_eq!(recv(&other, 16).unwrap().unwrap().0, b"none");
+        drop((one, fds));
+        assert!(recv(&other, 16).unwrap().is_none());
+        assert!(send(&other, b"x", &[]).unwrap_err().is(Errno::EPIPE));
+    }
+
+    #[test]
+    fn as_many_descriptors_as_the_kernel_takes() {
+        let (one, other) = seqpacket_pair().unwrap();
+        let null = fd::open("/dev/null", OFlags::RDONLY, 0).unwrap();
+        send(&one, b"x", &[null.as_fd(); MAX_FDS]).unwrap();
+        assert_eq!(recv(&other, 1).unwrap().unwrap().1.len(), MAX_FDS);
+        assert!(send(&one, b"x", &[null.as_fd(); MAX_FDS + 1]).unwrap_err().is(Errno::EINVAL));
+        assert!(send(&one, b"", &[]).unwrap_err().is(Errno::EINVAL), "an empty packet looks like the end");
+    }
+
+    #[test]
+    fn a_message_that_does_not_fit_is_an_error_and_leaks_nothing() {
+        let (one, other) = seqpacket_pair().unwrap();
+        let (end, watched) = seqpacket_pair().unwrap();
+        send(&one, b"too long", &[end.as_fd()]).unwrap();
+        drop(end);
+        assert!(!wait_readable(&watched, Some(Duration::ZERO)).unwrap(), "the message holds the other end open");
+        let error = recv(&other, 3).unwrap_err();
+        assert!(error.is(Errno::EMSGSIZE), "{error}");
+        assert!(recv(&watched, 1).unwrap().is_none(), "the descriptor of the refused message is closed");
+    }
+
+    #[test]
+    fn a_stream_takes_more_than_its_buffer() {
+        let scratch = Scratch::new();
+        let listener = listen_in(directory(scratch.path()), "socket", Kind::Stream).unwrap();
+        let client = connect_path(scratch.path().join("socket"), Kind::Stream).unwrap();
+        let server = accept(&listener).unwrap();
+        let sent = vec![5; 3_000_000];
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                send(&client, &sent, &[listener.as_fd()]).unwrap();
+                rustix::net::shutdown(&client, rustix::net::Shutdown::Write).unwrap();
+            });
+            let (mut received, mut fds) = (Vec::new(), 0);
+            while let Some((bytes, more)) = recv(&server, 1 << 16).unwrap() {
+                received.extend(bytes);
+                fds += more.len();
+            }
+            assert!(received == sent, "{} of {} bytes", received.len(), sent.len());
+            assert_eq!(fds, 1, "the descriptors go once");
+        });
+    }
+
+    #[test]
+    fn the_peer_is_known() {
+        let scratch = Scratch::new();
+        let dir = directory(scratch.path());
+        let listener = listen_in(&dir, "socket", Kind::SeqPacket).unwrap();
+        let client = connect_in(&dir, "socket", Kind::SeqPacket).unwrap();
+        let server = accept(&listener).unwrap();
+        let own = PeerCredentials {
+            pid: Some(crate::process::getpid()),
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+        };
+        assert_eq!(peer_credentials(&server).unwrap(), own);
+        assert_eq!(peer_credentials(&client).unwrap(), own);
+        assert!(listen_in(&dir, "socket", Kind::Stream).unwrap_err().is(Errno::EADDRINUSE));
+        assert!(connect_in(&dir, "socket", Kind::Stream).unwrap_err().errno.0 == libc::EPROTOTYPE);
+        assert!(connect_in(&dir, "../socket", Kind::Stream).unwrap_err().is(Errno::EINVAL));
+        assert!(connect_path("/nowhere/socket", Kind::Stream).unwrap_err().is(Errno::ENOENT));
+    }
+
+    #[test]
+    fn a_path_may_be_longer_than_an_address() {
+        let scratch = Scratch::new();
+        let deep = scratch.path().join("d".repeat(120));
+        std::fs::create_dir(&deep).unwrap();
+        let receiver = bind_in(directory(&deep), "notify", Kind::Datagram).unwrap();
+        send(connect_path(deep.join("notify"), Kind::Datagram).unwrap(), b"READY=1", &[]).unwrap();
+        assert_eq!(recv(&receiver, 100).unwrap().unwrap().0, b"READY=1");
+    }
+
+    #[test]
+    fn an_abstract_name_is_reached() {
+        let name = format!("wolffia-sys-{}", std::process::id());
+        let address = UnixAddr::new_abstract(name.as_bytes()).unwrap();
+        let receiver = socket(Kind::Datagram).unwrap();
+        nx::bind(receiver.as_raw_fd(), &address).unwrap();
+        send(connect_abstract(name.as_bytes(), Kind::Datagram).unwrap(), b"x", &[]).unwrap();
+        assert_eq!(recv(&receiver, 100).unwrap().unwrap().0, b"x");
+        let error = connect_abstract(b"wolffia-nobody", Kind::Stream).unwrap_err();
+        assert!(error.is(Errno::ECONNREFUSED) && error.to_string().contains("wolffia-nobody"), "{error}");
+    }
+}

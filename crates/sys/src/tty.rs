@@ -126,3 +126,72 @@ fn get(terminal: BorrowedFd<'_>) -> Result<Termios> {
 fn set(terminal: BorrowedFd<'_>, termios: &Termios) -> Result<()> {
     tcsetattr(terminal, SetArg::TCSANOW, termios).call("ioctl", || format!("{}, TCSETS", show_fd(terminal)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn a_terminal_has_size_name_and_modes() {
+        let (master, slave) = open_host_pty().unwrap();
+        assert!(is_tty(&slave));
+        set_window_size(&slave, 33, 99).unwrap();
+        assert_eq!(window_size(&master).unwrap(), (33, 99));
+        let name = pty_name(&master).unwrap();
+        let path = fd::path_stat(&name).unwrap();
+        assert_eq!((path.ino, path.rdev), {
+            let stat = fd::stat(&slave).unwrap();
+            (stat.ino, stat.rdev)
+        });
+
+        let before = get(slave.as_fd()).unwrap();
+        let saved = make_raw(&slave).unwrap();
+        assert_ne!(get(slave.as_fd()).unwrap(), before);
+        restore(&slave, &saved).unwrap();
+        assert_eq!(get(slave.as_fd()).unwrap(), before);
+
+        let error = window_size(fd::open("/dev/null", OFlags::RDONLY, 0).unwrap()).unwrap_err();
+        assert!(error.is(Errno::ENOTTY) && error.to_string().contains("TIOCGWINSZ"), "{error}");
+    }
+
+    #[test]
+    fn a_newline_stays_a_newline() {
+        let (master, slave) = open_host_pty().unwrap();
+        let (mut master, mut slave) = (std::fs::File::from(master), std::fs::File::from(slave));
+        let mut through = |slave: &mut std::fs::File| {
+            slave.write_all(b"a\n").unwrap();
+            let mut bytes = [0; 8];
+            let length = master.read(&mut bytes).unwrap();
+            bytes[..length].to_vec()
+        };
+        assert_eq!(through(&mut slave), b"a\r\n");
+        clear_onlcr(&slave).unwrap();
+        assert_eq!(through(&mut slave), b"a\n");
+    }
+
+    #[test]
+    fn a_terminal_comes_from_the_devpts_that_was_asked() {
+        let devpts = fd::open("/dev/pts", OFlags::PATH | OFlags::DIRECTORY, 0).unwrap();
+        match open_pty_in(&devpts) {
+            Ok((master, slave)) => assert!(is_tty(&master) && is_tty(&slave)),
+            Err(error) if error.is(Errno::EACCES) => println!("skipped: /dev/pts/ptmx is for root here"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn a_false_multiplexer_is_refused() {
+        let scratch = crate::scratch::Scratch::new();
+        let dir = || fd::open(scratch.path(), OFlags::PATH | OFlags::DIRECTORY, 0).unwrap();
+        std::fs::write(scratch.path().join("ptmx"), "").unwrap();
+        let error = open_pty_in(dir()).unwrap_err();
+        assert!(error.is(Errno::ENODEV) && error.to_string().contains("not on a devpts"), "{error}");
+        std::fs::remove_file(scratch.path().join("ptmx")).unwrap();
+        std::os::unix::fs::symlink("/dev/pts/ptmx", scratch.path().join("ptmx")).unwrap();
+        assert!(open_pty_in(dir()).unwrap_err().is(Errno::ELOOP));
+        let null = fd::open("/dev/null", OFlags::RDWR, 0).unwrap();
+        let error = with_slave(null).unwrap_err();
+        assert!(error.is(Errno::ENODEV) && error.to_string().contains("not a terminal multiplexer"), "{error}");
+    }
+}

@@ -6,13 +6,13 @@ mod common;
 use common::scratch::Scratch;
 use common::{Step, in_child, need_root, run, skip, start};
 use std::ffi::{CStr, CString};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use wolffia_sys::mount::FsContext;
 use wolffia_sys::pidfd::{self, ExitStatus};
 use wolffia_sys::process::{self, CloneRequest, Forked, SingleThreaded};
-use wolffia_sys::{Errno, Pid, fd, memfd, prctl, signals, socket};
+use wolffia_sys::{Errno, Pid, fd, memfd, prctl, sched, signals, socket};
 
 const STEPS: &[Step] = &[
     ("a_thread_is_noticed", a_thread_is_noticed),
@@ -34,6 +34,7 @@ const STEPS: &[Step] = &[
     ("a_directory_outside_the_root_is_no_cwd", a_directory_outside_the_root_is_no_cwd),
     ("attributes_show_in_proc", attributes_show_in_proc),
     ("descriptors_close_on_exec", descriptors_close_on_exec),
+    ("descriptors_beyond_the_limit_are_an_error", descriptors_beyond_the_limit_are_an_error),
 ];
 
 fn main() -> ExitCode {
@@ -42,10 +43,14 @@ fn main() -> ExitCode {
 
 fn a_thread_is_noticed() {
     SingleThreaded::check().expect("one thread");
+    // What the check falls back on where unshare(2) is filtered.
+    let tasks = || fd::path_stat("/proc/self/task").unwrap().links;
+    assert_eq!(tasks(), 3);
     let (stop, wait) = std::sync::mpsc::channel::<()>();
     let thread = std::thread::spawn(move || wait.recv());
     let error = SingleThreaded::check().expect_err("two threads");
     assert!(error.is(Errno::EBUSY), "{error}");
+    assert_eq!(tasks(), 4);
     drop(stop);
     thread.join().unwrap().expect_err("the channel is closed");
     // The thread leaves its group a moment after it can be joined.
@@ -302,4 +307,15 @@ fn descriptors_close_on_exec() {
         panic!("{}", process::execve(shell, &words(&["sh", "-c", list]), &[]));
     });
     assert_eq!(status, ExitStatus::Exited(0));
+}
+
+/// The kernel installs what fits and cuts the rest off: the receiver must neither take half nor keep it.
+fn descriptors_beyond_the_limit_are_an_error() {
+    let (one, other) = socket::seqpacket_pair().unwrap();
+    socket::send(&one, b"x", &[one.as_fd(); 20]).unwrap();
+    let next = fd::dup_above(&one, 3).unwrap().as_raw_fd() as u64;
+    sched::prlimit(None, libc::RLIMIT_NOFILE, next + 5, 1000).unwrap();
+    let error = socket::recv(&other, 16).unwrap_err();
+    assert!(error.is(Errno::EMSGSIZE), "{error}");
+    assert_eq!(fd::dup_above(&one, 3).unwrap().as_raw_fd() as u64, next, "the five that fitted are closed");
 }
