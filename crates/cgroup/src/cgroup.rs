@@ -17,6 +17,8 @@ use wolffia_sys::fd::OFlags;
 const CREATE_ATTEMPTS: usize = 16;
 /// Another process may be moved in, or another cgroup be made, between two of our steps.
 const REMOVE_ATTEMPTS: usize = 8;
+/// On every cgroup that we make: two containers may share a parent that neither can call its own.
+const MARK: &str = "user.wolffia.made";
 /// What a killed process may take to be gone.
 const REMOVE_TIME: Duration = Duration::from_secs(10);
 
@@ -98,7 +100,7 @@ impl Cgroup {
                 return Err(CgroupError::Restless { path: self.path.clone() });
             }
         }
-        remove_made(self.mount.as_fd(), self.made.iter().filter(|made| **made != self.path))
+        self.remove_above(&names)
     }
 
     pub(crate) fn mount(&self) -> BorrowedFd<'_> {
@@ -118,6 +120,21 @@ impl Cgroup {
         let mut count = Count { cgroups: 0 };
         tree::walk(self.dir.as_fd(), &self.path, &mut count)?;
         Ok(count.cgroups == 0 && events::is(self.as_dir(), Event::Empty)?)
+    }
+
+    /// Removes the cgroups above that we or an earlier container of ours made, up to the first that is in use or was there.
+    fn remove_above(&self, names: &[&str]) -> Result<(), CgroupError> {
+        for depth in (1..names.len()).rev() {
+            let above = &names[..depth];
+            let path = tree::join(above);
+            if !self.made.contains(&path) && !is_marked(self.mount.as_fd(), above).map_err(failed("look at", &path))? {
+                break;
+            }
+            if !remove_one(self.mount.as_fd(), above).map_err(failed("remove", &path))? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn create_below(mount: &OwnedFd, names: &[&str]) -> Result<(OwnedFd, Vec<String>), CgroupError> {
@@ -158,19 +175,27 @@ fn descend(mount: BorrowedFd<'_>, names: &[&str], made: &mut Vec<String>) -> Res
         // Best effort, see there: a controller that is missing in the end is named by the limit that needs it.
         controllers::enable_all(Dir { fd: parent.as_fd(), path: &above });
         let child = match sys::fd::openat(parent.as_fd(), name, DIRECTORY, 0) {
-            Err(error) if error.is(sys::Errno::ENOENT) => {
-                match sys::fd::mkdirat(parent.as_fd(), name, 0o755) {
-                    Ok(()) => made.push(path.clone()),
-                    Err(error) if error.is(sys::Errno::EEXIST) => {}
-                    Err(error) => return Err(failed("make", &path)(error)),
-                }
-                sys::fd::openat(parent.as_fd(), name, DIRECTORY, 0)
-            }
-            other => other,
+            Err(error) if error.is(sys::Errno::ENOENT) => make(parent.as_fd(), name, &path, made)?,
+            other => other.map_err(failed("open", &path))?,
         };
-        parent = child.map_err(failed("open", &path))?;
+        parent = child;
     }
     Ok(parent)
+}
+
+fn make(parent: BorrowedFd<'_>, name: &str, path: &str, made: &mut Vec<String>) -> Result<OwnedFd, CgroupError> {
+    let open = || sys::fd::openat(parent, name, DIRECTORY, 0).map_err(failed("open", path));
+    match sys::fd::mkdirat(parent, name, 0o755) {
+        Ok(()) => made.push(path.to_owned()),
+        Err(error) if error.is(sys::Errno::EEXIST) => return open(),
+        Err(error) => return Err(failed("make", path)(error)),
+    }
+    let dir = open()?;
+    match sys::cgroupfs::mark(dir.as_fd(), MARK) {
+        // Before Linux 5.7: the list of what was made has to do.
+        Err(error) if !error.is(sys::Errno::EOPNOTSUPP) => Err(failed("mark", path)(error)),
+        _ => Ok(dir),
+    }
 }
 
 fn check_fit(dir: Dir<'_>, new: bool) -> Result<(), CgroupError> {
@@ -197,6 +222,14 @@ fn remove_made<'a>(mount: BorrowedFd<'_>, made: impl DoubleEndedIterator<Item = 
         }
     }
     Ok(())
+}
+
+/// One that is gone already counts as marked: the look goes on above it.
+fn is_marked(mount: BorrowedFd<'_>, names: &[&str]) -> Result<bool, sys::Error> {
+    match tree::open(mount, names).and_then(|dir| sys::cgroupfs::is_marked(dir.as_fd(), MARK)) {
+        Err(error) if tree::is_gone(&error) => Ok(true),
+        other => other,
+    }
 }
 
 /// rmdir(2) of one cgroup; `false`: it is in use. One that is gone already counts as removed.

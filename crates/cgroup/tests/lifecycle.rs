@@ -32,12 +32,20 @@ fn removal_leaves_what_was_there_and_what_others_use() {
     assert!(area.host("old").is_dir() && !area.host("old/child").exists());
     assert_eq!(sleeper.signal(), Some(9));
 
-    let first = Cgroup::create(&area.mount, &area.path("shared/first")).unwrap();
-    let second = Cgroup::create(&area.mount, &area.path("shared/second")).unwrap();
+    fs::create_dir(area.host("shared-before")).unwrap();
+    Cgroup::create(&area.mount, &area.path("shared-before/c")).unwrap().remove().unwrap();
+    assert!(area.host("shared-before").is_dir());
+}
+
+#[test]
+fn the_last_container_takes_a_shared_parent_away() {
+    let Some(area) = Area::new("shared") else { return };
+    let first = Cgroup::create(&area.mount, &area.path("a/b/first")).unwrap();
+    let second = Cgroup::create(&area.mount, &area.path("a/b/second")).unwrap();
     first.remove().unwrap();
-    assert!(area.host("shared/second").is_dir());
+    assert!(area.host("a/b/second").is_dir());
     second.remove().unwrap();
-    assert!(area.host("shared").is_dir(), "made by the first, which left it to the second");
+    assert!(!area.host("a").exists() && area.host("").is_dir());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::error::{Call, show_fd};
 use crate::{Errno, Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::{Dir, FileType};
+use rustix::fs::{Dir, FileType, XattrFlags};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,19 @@ pub fn children(dir: BorrowedFd<'_>) -> Result<Vec<String>> {
         }
     }
     Ok(names)
+}
+
+/// Marks a cgroup by the extended attribute `name`, which must begin with `user.` (Linux 5.7). It goes with the cgroup.
+pub fn mark(dir: BorrowedFd<'_>, name: &str) -> Result<()> {
+    rustix::fs::fsetxattr(dir, name, b"1", XattrFlags::empty()).call("fsetxattr", || format!("{}, {name}", show_fd(dir)))
+}
+
+/// Whether it has that mark.
+pub fn is_marked(dir: BorrowedFd<'_>, name: &str) -> Result<bool> {
+    match rustix::fs::fgetxattr(dir, name, &mut [0_u8; 8]) {
+        Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP) => Ok(false),
+        outcome => outcome.call("fgetxattr", || format!("{}, {name}", show_fd(dir))).map(|_| true),
+    }
 }
 
 /// Waits until one of the interface files changes that `files` were opened on, since each was read last.
