@@ -1,7 +1,6 @@
 //! Becoming the container's user, and giving privileges up.
 
 use crate::failure::Cause;
-use std::collections::BTreeMap;
 use wolffia_plan::{Capabilities, Groups, Identity, SetupIds};
 use wolffia_sys::{caps, ids, prctl, process};
 
@@ -38,9 +37,4 @@ pub fn assume(identity: &Identity) -> Result<(), Cause> {
 pub fn set_capabilities(capabilities: &Capabilities) -> Result<(), Cause> {
     caps::set(capabilities.effective, capabilities.permitted, capabilities.inheritable)?;
     Ok(caps::set_ambient(capabilities.ambient)?)
-}
-
-/// What the environment is for lookups: the last entry of a name wins, as for the payload's libc.
-pub fn environment(env: &[String]) -> BTreeMap<&str, &str> {
-    env.iter().filter_map(|entry| entry.split_once('=')).collect()
 }

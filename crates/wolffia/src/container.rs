@@ -1,0 +1,370 @@
+//! A container that exists: its state, and start, kill and delete.
+
+use crate::error::{Error, Result};
+use crate::record::Launched;
+use crate::runtime::{Runtime, parse_id};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+use wolffia_cgroup::Cgroup;
+use wolffia_launch::{HookState, Stage, Trace};
+use wolffia_plan::{NamespaceKind, Step};
+use wolffia_spec::documents::StateReport;
+use wolffia_state::{Dir, Operation, Record, StateError, Status, Store, allowed, process_stat, status};
+use wolffia_sys::pidfd::{self, ExitStatus};
+use wolffia_sys::{Errno, Pid};
+
+/// How long a command waits for another one that works on the same container.
+pub(crate) const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a killed process may take to be gone: one in uninterruptible sleep takes as long as its device.
+const DEATH_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A container, as its directory and its record describe it.
+#[derive(Debug)]
+pub struct Container {
+    pub(crate) runtime: Runtime,
+    store: Store,
+    pub(crate) dir: Dir,
+    pub(crate) record: Record<Launched>,
+}
+
+impl Runtime {
+    /// Opens a container that exists.
+    pub fn container(&self, id: &str) -> Result<Container> {
+        let id = parse_id(id)?;
+        let store = match self.store(false) {
+            Err(Error::State(StateError::RootMissing { .. })) => return Err(StateError::NotFound { id }.into()),
+            other => other?,
+        };
+        let (dir, record) = store.load(&id)?;
+        Ok(Container::new(self, store, dir, record))
+    }
+
+    /// `delete --force`: whatever is there, in whatever state, is gone afterwards. True if there was something.
+    pub fn force_delete(&self, id: &str) -> Result<bool> {
+        let id = parse_id(id)?;
+        let Ok(store) = self.store(false) else { return Ok(false) };
+        match store.load(&id) {
+            Ok((dir, record)) => Container::new(self, store, dir, record).delete(true).map(|()| true),
+            Err(error) => {
+                // No record yet, or one that cannot be read: what is left is the directory.
+                let Ok(dir) = store.open_dir(&id) else { return Ok(false) };
+                if let StateError::Corrupt { .. } = &error {
+                    crate::warn(&format!("{error}; its processes, if any, are left alone"));
+                }
+                let lock = dir.lock(LOCK_PATIENCE)?;
+                store.remove(dir, lock)?;
+                Ok(true)
+            }
+        }
+    }
+}
+
+impl Container {
+    pub(crate) fn new(runtime: &Runtime, store: Store, dir: Dir, record: Record<Launched>) -> Self {
+        Self { runtime: runtime.clone(), store, dir, record }
+    }
+
+    pub fn id(&self) -> &str {
+        self.record.id.as_str()
+    }
+
+    /// Protections that this container goes without, with the reason (`field`, `reason`).
+    pub fn recorded(&self) -> &[wolffia_plan::Recorded] {
+        &self.record.launch.recorded
+    }
+
+    /// Host pid of the container's first process; `None` once it has ended.
+    pub fn pid(&self) -> Result<Option<Pid>> {
+        Ok(match self.status()? {
+            Status::Stopped => None,
+            _ => Pid::from_raw(self.record.pid),
+        })
+    }
+
+    pub fn status(&self) -> Result<Status> {
+        status(&self.record, &self.dir, || self.is_frozen())
+    }
+
+    /// The document of `wolffia state`.
+    pub fn state(&self) -> Result<StateReport> {
+        let status = self.status()?;
+        let record = &self.record;
+        Ok(StateReport {
+            oci_version: record.oci_version.clone(),
+            id: record.id.to_string(),
+            pid: if status == Status::Stopped { 0 } else { record.pid },
+            status: report_status(status),
+            bundle: record.bundle.clone(),
+            rootfs: record.rootfs.clone(),
+            created: record.created.to_string(),
+            annotations: record.annotations.clone(),
+            owner: record.owner.to_string(),
+        })
+    }
+
+    /// Lets the program of a created container start; returns when it is executed and the poststart hooks have run.
+    pub fn start(&self) -> Result<()> {
+        let lock = self.dir.lock(LOCK_PATIENCE)?;
+        self.allow(Operation::Start)?;
+        let init = self.init()?.ok_or_else(|| self.vanished())?;
+        let relay = crate::notify::Relay::for_container(&self.dir)?;
+        let notify = relay.as_ref().map(crate::notify::Relay::bind).transpose()?;
+        let outcome = wolffia_launch::start(self.dir.as_fd(), init.as_fd(), self.runtime.trace());
+        if let Err(failure) = outcome {
+            // The container was created and can never run now: runtime.md, lifecycle step 9.
+            crate::warn_on_error(self.kill_init());
+            return Err(failure.into());
+        }
+        self.unlink_start_socket()?;
+        self.after_start()?;
+        drop(lock);
+        match (notify, Pid::from_raw(self.record.pid)) {
+            (Some(notify), Some(pid)) => notify.forward(&init, pid),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends `signal` to the container's first process. SIGKILL reaches the whole container also where that has no pid
+    /// namespace of its own, in which the death of the first process would be everybody's.
+    pub fn kill(&self, signal: i32) -> Result<()> {
+        let stage = self.stage();
+        let alone = !self.record.launch.namespaces.contains(&NamespaceKind::Pid);
+        match self.allow(Operation::Kill) {
+            Ok(()) => {}
+            // What is left in the cgroup of a container without a pid namespace outlives its init.
+            Err(error) if !(signal == libc::SIGKILL && alone) => return Err(error),
+            Err(error) => return if self.kill_cgroup(signal)? { Ok(()) } else { Err(error) },
+        }
+        if signal == libc::SIGKILL && alone && self.kill_cgroup(signal)? {
+            return Ok(());
+        }
+        let init = self.init()?.ok_or_else(|| self.vanished())?;
+        stage.act(Step::Kill, || format!("signal {signal}"), || pidfd::send_signal(init.as_fd(), signal))?;
+        if signal == libc::SIGKILL && self.is_frozen()? {
+            // A frozen process dies when it thaws.
+            self.with_cgroup(|cgroup| cgroup.thaw())?;
+        }
+        Ok(())
+    }
+
+    /// `kill --all`: every process of the container.
+    pub fn kill_all(&self, signal: i32) -> Result<()> {
+        match self.kill_cgroup(signal)? {
+            true => Ok(()),
+            false => self.kill(signal),
+        }
+    }
+
+    /// Freezes every process of the container; returns when they are frozen.
+    pub fn pause(&self) -> Result<()> {
+        self.allow(Operation::Pause)?;
+        self.with_cgroup(|cgroup| cgroup.freeze())?.ok_or_else(no_freezer)
+    }
+
+    /// Lets a paused container go on.
+    pub fn resume(&self) -> Result<()> {
+        self.allow(Operation::Resume)?;
+        self.with_cgroup(|cgroup| cgroup.thaw())?.ok_or_else(no_freezer)
+    }
+
+    /// Host pids of the container's processes, as its cgroup or its pid namespace shows them.
+    pub fn processes(&self) -> Result<Vec<Pid>> {
+        if self.status()? == Status::Stopped {
+            return Ok(Vec::new());
+        }
+        match self.with_cgroup(|cgroup| cgroup.processes())? {
+            Some(processes) => Ok(processes),
+            None => crate::processes::of_pid_namespace(self.record.pid),
+        }
+    }
+
+    /// Removes a container that has stopped; with `force` one in any state, killed first. Runs the poststop hooks.
+    pub fn delete(self, force: bool) -> Result<()> {
+        let lock = self.dir.lock(LOCK_PATIENCE)?;
+        self.allow(if force { Operation::DeleteForce } else { Operation::Delete })?;
+        let stage = self.stage();
+        if force {
+            stage.act(Step::Kill, String::new, || self.kill_init().map_err(|error| wolffia_launch::Cause::from(error.to_string())))?;
+        }
+        remove_cgroup_of(&self.record)?;
+        let state = self.hook_state("stopped", None);
+        let (directory, hooks) = (self.record.bundle.clone(), self.record.launch.poststop.clone());
+        self.store.remove(self.dir, lock)?;
+        // runtime.md, lifecycle step 13: a failure is a warning, and the others run.
+        for cause in wolffia_launch::run_all_hooks("poststop", &hooks, &state, &directory) {
+            crate::warn(&cause.text);
+        }
+        Ok(())
+    }
+
+    /// Waits until the container's first process has ended: with its status if it is a child of this process.
+    pub fn wait(&self) -> Result<Option<ExitStatus>> {
+        let Some(init) = self.init()? else { return Ok(None) };
+        wait_for(pidfd::wait_exit(init.as_fd(), None))?;
+        match pidfd::wait(init.as_fd()) {
+            Ok(status) => Ok(Some(status)),
+            Err(error) if error.is(Errno::ECHILD) => Ok(None),
+            Err(source) => Err(Error::System { act: "wait for the container", source }),
+        }
+    }
+
+    /// Hooks of the host after the program has started; a failure stops the container (runtime.md, lifecycle step 9).
+    pub(crate) fn after_start(&self) -> Result<()> {
+        let hooks = &self.record.launch.poststart;
+        if hooks.is_empty() {
+            return Ok(());
+        }
+        let state = self.hook_state("running", Some(self.record.pid));
+        let ran = self.stage().act(Step::HooksPoststart, String::new, || {
+            wolffia_launch::run_hooks("poststart", hooks, &state, &self.record.bundle)
+        });
+        ran.map_err(|failure| {
+            crate::warn_on_error(self.kill_init());
+            Error::from(failure)
+        })
+    }
+
+    /// Removes everything after a failure; returns the error that led here.
+    pub(crate) fn discard(self, error: Error) -> Error {
+        crate::warn_on_error(self.delete(true));
+        error
+    }
+
+    pub(crate) fn allow(&self, operation: Operation) -> Result<()> {
+        let status = self.status()?;
+        allowed(operation, &self.record.id, status).map_err(Error::from)
+    }
+
+    /// A pidfd of the container's first process, if that lives.
+    pub(crate) fn init(&self) -> Result<Option<OwnedFd>> {
+        init_of(&self.record)
+    }
+
+    pub(crate) fn vanished(&self) -> Error {
+        wolffia_state::Forbidden::NotRunning.into()
+    }
+
+    pub(crate) fn stage(&self) -> Stage<'_> {
+        Stage { trace: self.runtime.trace().map_or(Trace::Off, Trace::Log) }
+    }
+
+    pub(crate) fn with_cgroup<T>(
+        &self,
+        work: impl FnOnce(&Cgroup) -> std::result::Result<T, wolffia_cgroup::CgroupError>,
+    ) -> Result<Option<T>> {
+        match cgroup_of(&self.record)? {
+            Some(cgroup) => Ok(Some(work(&cgroup)?)),
+            None => Ok(None),
+        }
+    }
+
+    fn is_frozen(&self) -> Result<bool> {
+        Ok(self.with_cgroup(|cgroup| cgroup.is_frozen())?.unwrap_or(false))
+    }
+
+    /// False if the container has no cgroup, or nobody is in it.
+    fn kill_cgroup(&self, signal: i32) -> Result<bool> {
+        let killed = self.with_cgroup(|cgroup| match cgroup.processes()?.is_empty() {
+            true => Ok(false),
+            false => cgroup.kill_all(signal).map(|()| true),
+        })?;
+        Ok(killed.unwrap_or(false))
+    }
+
+    fn kill_init(&self) -> Result<()> {
+        kill_all_of(&self.record)
+    }
+
+    fn hook_state(&self, status: &str, pid: Option<i32>) -> HookState {
+        HookState {
+            oci_version: self.record.oci_version.clone(),
+            id: self.record.id.to_string(),
+            status: status.to_owned(),
+            pid,
+            bundle: self.record.bundle.display().to_string(),
+            annotations: self.record.annotations.clone(),
+        }
+    }
+
+    fn unlink_start_socket(&self) -> Result<()> {
+        match wolffia_sys::fd::unlinkat(&self.dir, wolffia_launch::SOCKET, false) {
+            Err(error) if !error.is(Errno::ENOENT) => Err(Error::System { act: "remove the start socket", source: error }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn no_freezer() -> Error {
+    Error::Usage {
+        reason: "the container has no cgroup of its own, so it cannot be frozen".to_owned(),
+        cure: "create it where cgroups can be made: `wolffia doctor` says what is missing",
+    }
+}
+
+/// What a creator that was killed left: its processes end by themselves, its cgroup does not.
+pub(crate) fn clean_up(record: &Record<Launched>) -> Result<()> {
+    kill_all_of(record)?;
+    remove_cgroup_of(record)
+}
+
+fn init_of(record: &Record<Launched>) -> Result<Option<OwnedFd>> {
+    let Some(pid) = Pid::from_raw(record.pid) else { return Ok(None) };
+    let pidfd = match pidfd::open(pid) {
+        Err(error) if error.is(Errno::ESRCH) => return Ok(None),
+        other => other.map_err(|source| Error::System { act: "open the container's process", source })?,
+    };
+    // After the open, because only now the number cannot be given to another process any more.
+    let same = process_stat(pid)?.is_some_and(|stat| stat.start_time == record.start_time && !stat.has_ended());
+    Ok(same.then_some(pidfd))
+}
+
+fn kill_all_of(record: &Record<Launched>) -> Result<()> {
+    if let Some(cgroup) = cgroup_of(record)? {
+        cgroup.kill_all(libc::SIGKILL)?;
+    }
+    let Some(init) = init_of(record)? else { return Ok(()) };
+    match pidfd::send_signal(init.as_fd(), libc::SIGKILL) {
+        Err(error) if !error.is(Errno::ESRCH) => return Err(Error::System { act: "kill the container's process", source: error }),
+        _ => {}
+    }
+    if wait_for(pidfd::wait_exit(init.as_fd(), Some(DEATH_PATIENCE)))? {
+        return Ok(());
+    }
+    Err(Error::Usage {
+        reason: format!("container init still running {} s after it was killed", DEATH_PATIENCE.as_secs()),
+        cure: "it waits for a device or a file server that does not answer: look at /proc/PID/stack",
+    })
+}
+
+fn cgroup_of(record: &Record<Launched>) -> Result<Option<Cgroup>> {
+    let Some(place) = &record.launch.cgroup else { return Ok(None) };
+    match Cgroup::open(Path::new(&place.mount), &place.path) {
+        Ok(cgroup) if place.made.is_empty() => Ok(Some(cgroup)),
+        Ok(cgroup) => Ok(Some(cgroup.with_made(place.made.clone()))),
+        Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn remove_cgroup_of(record: &Record<Launched>) -> Result<()> {
+    match cgroup_of(record)? {
+        Some(cgroup) => Ok(cgroup.remove()?),
+        None => Ok(()),
+    }
+}
+
+fn wait_for(outcome: wolffia_sys::Result<bool>) -> Result<bool> {
+    outcome.map_err(|source| Error::System { act: "wait for the container's process", source })
+}
+
+fn report_status(status: Status) -> wolffia_spec::documents::Status {
+    use wolffia_spec::documents::Status as Report;
+    match status {
+        Status::Creating => Report::Creating,
+        Status::Created => Report::Created,
+        Status::Running => Report::Running,
+        Status::Paused => Report::Paused,
+        Status::Stopped => Report::Stopped,
+    }
+}

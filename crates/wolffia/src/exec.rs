@@ -1,0 +1,180 @@
+//! A further process in a container.
+
+use crate::container::Container;
+use crate::create::single_threaded;
+use crate::error::{Error, Result};
+use crate::terminal::Terminal;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use wolffia_host::Needs;
+use wolffia_launch::{Exec, Running};
+use wolffia_plan::{Descriptors, NamespaceKind, Process, ProcessContext, Recorded, Role, plan_process};
+use wolffia_spec::{Config, Extra, ProcessConfig, oci};
+use wolffia_state::Operation;
+
+/// What `exec` runs, and how.
+#[derive(Debug, Clone)]
+pub struct ExecOptions {
+    pub process: ExecProcess,
+    pub terminal: Terminal,
+    pub pid_file: Option<PathBuf>,
+    pub preserve_fds: u32,
+    pub listen_fds: u32,
+    /// Run also in a paused container: the process starts when it is resumed.
+    pub ignore_paused: bool,
+}
+
+/// The process of `exec`.
+#[derive(Debug, Clone)]
+pub enum ExecProcess {
+    /// Complete: `exec --process FILE`.
+    Given(Box<ProcessConfig>),
+    /// The container's own process, changed by flags.
+    Derived(Overrides),
+}
+
+/// The flags of `exec` that change the container's own process.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    pub args: Vec<String>,
+    pub cwd: Option<String>,
+    /// `NAME=value`, added to the container's environment.
+    pub env: Vec<String>,
+    pub user: Option<(u32, Option<u32>)>,
+    pub additional_gids: Vec<u32>,
+    pub terminal: bool,
+    /// Added to the bounding, effective and permitted sets, never to the inheritable one (CVE-2022-29162).
+    pub capabilities: Vec<String>,
+    pub no_new_privileges: Option<bool>,
+    pub apparmor: Option<String>,
+    pub process_label: Option<String>,
+}
+
+impl Container {
+    /// Runs a process in the container. It is this process's own child; returns when it is executed.
+    pub fn exec(&self, options: &ExecOptions) -> Result<Running> {
+        single_threaded()?;
+        self.allow(if options.ignore_paused { Operation::ExecIgnorePaused } else { Operation::Exec })?;
+        let (process, recorded) = self.plan_exec(options)?;
+        for missing in recorded {
+            crate::warn(&format!("{}: {}", missing.field, missing.reason));
+        }
+        crate::protection::require_sealed_for(&self.record.launch)?;
+        options.terminal.fits(Some(&process))?;
+        let init = self.init()?.ok_or_else(|| self.vanished())?;
+        let cgroup = self.with_cgroup(|cgroup| Ok(cgroup.dir().try_clone_to_owned()))?;
+        let cgroup = cgroup.transpose().map_err(|source| Error::File { act: "hold", path: "cgroup".into(), source })?;
+        let launch = &self.record.launch;
+        let running = wolffia_launch::exec(Exec {
+            process: &process,
+            init: init.as_fd(),
+            namespaces: &launch.namespaces,
+            setup: launch.setup,
+            tuned_by: launch.tuned_by,
+            cgroup: cgroup.as_ref().map(AsFd::as_fd),
+            keyring: launch.session_keyring.then(|| self.id()),
+            console: &mut |name, master| options.terminal.receive(name, master),
+            trace: self.runtime.trace(),
+        })?;
+        if let Some(path) = &options.pid_file {
+            crate::pid_file::write(path, running.pid).map_err(|cause| Error::Usage {
+                reason: format!("cannot write the pid file {}: {}", path.display(), cause.text),
+                cure: "",
+            })?;
+        }
+        Ok(running)
+    }
+
+    fn plan_exec(&self, options: &ExecOptions) -> Result<(Process, Vec<Recorded>)> {
+        let launch = &self.record.launch;
+        let context = |field: &str| ProcessContext {
+            field: field.to_owned(),
+            role: Role::Exec,
+            ids: launch.ids.clone(),
+            setgroups: launch.setgroups,
+            user_namespace_inherited: !launch.namespaces.contains(&NamespaceKind::User),
+            withheld_capabilities: launch.withheld_capabilities,
+            notify_socket: false,
+            personality: launch.personality,
+            memory_policy: launch.memory_policy.clone(),
+            descriptors: Descriptors { listen: options.listen_fds, preserve: options.preserve_fds },
+        };
+        let host = wolffia_host::probe(Needs { subordinate_ids: false, security_modules: true })?;
+        match &options.process {
+            ExecProcess::Given(given) => Ok(plan_process(&given.process, &given.extra, &context(""), &host)?),
+            ExecProcess::Derived(overrides) => {
+                let (process, extra) = self.derived(overrides)?;
+                Ok(plan_process(&process, &extra, &context("/process"), &host)?)
+            }
+        }
+    }
+
+    /// The process of the configuration as it was at `create`, changed by flags.
+    fn derived(&self, overrides: &Overrides) -> Result<(oci::Process, Extra)> {
+        let text = self.dir.config()?.unwrap_or_default();
+        let config = Config::parse(&text)?;
+        let mut process = config.spec.process().clone().ok_or_else(|| Error::Usage {
+            reason: "process property must not be empty".to_owned(),
+            cure: "the container was created without one: use exec --process",
+        })?;
+        overrides.apply(&mut process)?;
+        Ok((process, config.extra))
+    }
+}
+
+impl Overrides {
+    fn apply(&self, process: &mut oci::Process) -> Result<()> {
+        process.set_args(Some(self.args.clone()));
+        process.set_terminal(Some(self.terminal));
+        if let Some(cwd) = &self.cwd {
+            process.set_cwd(cwd.into());
+        }
+        let mut env = process.env().clone().unwrap_or_default();
+        env.extend(self.env.iter().cloned());
+        process.set_env(Some(env));
+        let mut user = process.user().clone();
+        if let Some((uid, gid)) = self.user {
+            user.set_uid(uid);
+            if let Some(gid) = gid {
+                user.set_gid(gid);
+            }
+        }
+        let mut groups = user.additional_gids().clone().unwrap_or_default();
+        groups.extend(&self.additional_gids);
+        user.set_additional_gids((!groups.is_empty()).then_some(groups));
+        process.set_user(user);
+        if let Some(value) = self.no_new_privileges {
+            process.set_no_new_privileges(Some(value));
+        }
+        if let Some(profile) = &self.apparmor {
+            process.set_apparmor_profile(Some(profile.clone()));
+        }
+        if let Some(label) = &self.process_label {
+            process.set_selinux_label(Some(label.clone()));
+        }
+        self.add_capabilities(process)
+    }
+
+    fn add_capabilities(&self, process: &mut oci::Process) -> Result<()> {
+        if self.capabilities.is_empty() {
+            return Ok(());
+        }
+        let mut sets = process.capabilities().clone().unwrap_or_default();
+        for name in &self.capabilities {
+            let capability: oci::Capability = name.parse().map_err(|_| Error::Usage {
+                reason: format!("unknown capability {name:?}"),
+                cure: "name it as capabilities(7) does, for example CAP_NET_RAW",
+            })?;
+            let with = |set: &Option<oci::Capabilities>| {
+                let mut set = set.clone().unwrap_or_default();
+                set.insert(capability);
+                Some(set)
+            };
+            sets.set_bounding(with(sets.bounding()));
+            sets.set_effective(with(sets.effective()));
+            sets.set_permitted(with(sets.permitted()));
+        }
+        process.set_capabilities(Some(sets));
+        Ok(())
+    }
+}

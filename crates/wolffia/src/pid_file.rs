@@ -1,0 +1,26 @@
+//! `--pid-file`: read by callers with atoi, sometimes without trimming, as soon as the command has ended.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use wolffia_launch::Cause;
+use wolffia_sys::Pid;
+
+/// Writes the number and no newline, to a file beside it that then takes its name: a reader never sees half of it.
+pub fn write(path: &Path, pid: Pid) -> Result<(), Cause> {
+    let name = path.file_name().ok_or("the pid file has no name")?;
+    let mut draft_name = std::ffi::OsString::from(".");
+    draft_name.push(name);
+    let draft = path.with_file_name(draft_name);
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o666).open(&draft)?;
+    file.write_all(pid.to_string().as_bytes())?;
+    Ok(std::fs::rename(draft, path)?)
+}
+
+/// After a failure. The file may never have been written.
+pub fn remove(path: &Path) {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => crate::warn(&format!("cannot remove {}: {error}", path.display())),
+        _ => {}
+    }
+}

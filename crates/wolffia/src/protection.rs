@@ -1,0 +1,121 @@
+//! The runtime's own binary, out of the container's reach (CVE-2019-5736).
+//!
+//! A process of the container can open /proc/PID/exe of ours while we are in its namespaces, or make us execute
+//! `/proc/self/exe`, and then write the file behind it. So where some id of the container may write the binary, we run from a copy
+//! that nobody can write: seen through a read-only overlay, or in a sealed memfd.
+
+use crate::error::{Error, Result};
+use crate::record::Launched;
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use wolffia_plan::{Plan, SelfProtection};
+use wolffia_sys::fd::{self, OFlags};
+use wolffia_sys::mount::{FsContext, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
+use wolffia_sys::{Errno, memfd, process};
+
+/// `f_type` of overlayfs.
+const OVERLAY_MAGIC: u64 = 0x794c_7630;
+
+/// Executes this program again from a protected copy, unless it runs from one, or nobody who could be in a container may write it.
+/// Call it first in `main`, before anything is opened. Returns if there is nothing to do.
+pub fn protect_self() -> Result<()> {
+    let own = open_own()?;
+    let stat = fd::stat(&own).map_err(failed("look at the own binary"))?;
+    let euid = wolffia_sys::ids::geteuid();
+    // An unprivileged user can map only its own id and its subordinate ones: never the root who installed the binary.
+    let foreign = euid != 0 && stat.uid == 0 && stat.mode & 0o022 == 0 && !crate::runtime::in_user_namespace();
+    if foreign || is_protected(&own)? {
+        return Ok(());
+    }
+    let copy = if euid == 0 { overlay().or_else(|_| sealed(&own)) } else { sealed(&own) }?;
+    let args = std::env::args_os().map(|arg| CString::new(arg.as_bytes())).collect::<std::result::Result<Vec<_>, _>>();
+    let env = std::env::vars_os()
+        .map(|(key, value)| CString::new([key.as_bytes(), b"=", value.as_bytes()].concat()))
+        .collect::<std::result::Result<Vec<_>, _>>();
+    match (args, env) {
+        (Ok(args), Ok(env)) => Err(Error::System { act: "execute the protected copy", source: process::execve_fd(copy.as_fd(), &args, &env) }),
+        _ => Err(Error::Usage { reason: "an argument holds a NUL byte".to_owned(), cure: "" }),
+    }
+}
+
+/// The plan's demand, checked where it matters: nothing is launched from a binary that the container could write.
+pub(crate) fn require(plan: &Plan) -> Result<()> {
+    match plan.self_protection {
+        SelfProtection::NotWritable => Ok(()),
+        SelfProtection::Sealed if is_protected(&open_own()?)? => Ok(()),
+        SelfProtection::Sealed => Err(unprotected()),
+    }
+}
+
+/// The same for `exec`, whose plan is only of a process: whoever may have made the container could write the binary.
+pub(crate) fn require_sealed_for(launched: &Launched) -> Result<()> {
+    let own = open_own()?;
+    let stat = fd::stat(&own).map_err(failed("look at the own binary"))?;
+    let mapped = launched.ids.uids.as_ref().is_none_or(|map| map.iter().any(|line| line.host <= stat.uid && stat.uid - line.host < line.size));
+    if (mapped || stat.mode & 0o022 != 0) && !is_protected(&own)? {
+        return Err(unprotected());
+    }
+    Ok(())
+}
+
+fn unprotected() -> Error {
+    Error::Usage {
+        reason: "the container could overwrite the program that enters it (CVE-2019-5736)".to_owned(),
+        cure: "call wolffia::protect_self() first in main, or use wolffia::Helper",
+    }
+}
+
+fn open_own() -> Result<OwnedFd> {
+    fd::open("/proc/self/exe", OFlags::RDONLY, 0).map_err(failed("open the own binary"))
+}
+
+fn is_protected(own: &OwnedFd) -> Result<bool> {
+    if memfd::is_sealed(own).unwrap_or(false) {
+        return Ok(true);
+    }
+    let overlay = fd::fs_magic(own).map_err(failed("look at the own binary"))? == OVERLAY_MAGIC;
+    Ok(overlay && !is_reachable(own)?)
+}
+
+/// Whether the binary's path leads to it. Ours lies in an overlay that is mounted nowhere; an overlay with a mount point is
+/// somebody's root file system, and writable.
+fn is_reachable(own: &OwnedFd) -> Result<bool> {
+    let stat = fd::stat(own).map_err(failed("look at the own binary"))?;
+    match fd::path_stat(own_path()?) {
+        Ok(found) => Ok((found.dev, found.ino) == (stat.dev, stat.ino)),
+        Err(error) if error.is(Errno::ENOENT) || error.is(Errno::ENOTDIR) => Ok(false),
+        Err(error) => Err(failed("look at the own binary")(error)),
+    }
+}
+
+fn own_path() -> Result<PathBuf> {
+    std::fs::read_link("/proc/self/exe").map_err(|source| Error::File { act: "find", path: "/proc/self/exe".into(), source })
+}
+
+/// The directory of the binary twice, as two lower layers: overlayfs without an upper layer can never become writable, whatever
+/// flags a container changes.
+fn overlay() -> Result<OwnedFd> {
+    let path = own_path()?;
+    let (Some(directory), Some(name)) = (path.parent().and_then(Path::to_str), path.file_name()) else {
+        return Err(Error::Usage { reason: "the own binary has no path".to_owned(), cure: "" });
+    };
+    let layer = directory.replace('\\', "\\\\").replace(':', "\\:").replace(',', "\\,");
+    let made = || -> wolffia_sys::Result<OwnedFd> {
+        let context = FsContext::open("overlay")?;
+        context.string("lowerdir", &format!("{layer}:{layer}"))?;
+        context.create()?;
+        let mount = context.mount(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
+        fd::openat(&mount, name, OFlags::PATH | OFlags::NOFOLLOW, 0)
+    };
+    made().map_err(failed("overlay the own binary"))
+}
+
+fn sealed(own: &OwnedFd) -> Result<OwnedFd> {
+    memfd::sealed_copy(own, "wolffia").map_err(failed("copy the own binary"))
+}
+
+fn failed(act: &'static str) -> impl Fn(wolffia_sys::Error) -> Error {
+    move |source| Error::System { act, source }
+}

@@ -1,0 +1,65 @@
+//! What `create` writes down for the commands that follow.
+
+use serde::{Deserialize, Serialize};
+use wolffia_plan::{Actor, Hook, Ids, KnownIds, MemoryPolicy, NamespaceKind, Plan, Recorded, Setgroups, SetupIds};
+
+/// The part of a container's record that the facade owns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Launched {
+    /// Namespaces that are not the runtime's own: `exec` enters these.
+    pub namespaces: Vec<NamespaceKind>,
+    /// The ids to take first in a user namespace of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup: Option<SetupIds>,
+    pub setgroups: Setgroups,
+    pub ids: KnownIds,
+    /// Capabilities that no process of the container gets.
+    pub withheld_capabilities: u64,
+    pub tuned_by: Actor,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personality: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_policy: Option<MemoryPolicy>,
+    pub session_keyring: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<CgroupPlace>,
+    pub poststart: Vec<Hook>,
+    pub poststop: Vec<Hook>,
+    /// Protections that the container goes without, with the reason.
+    pub recorded: Vec<Recorded>,
+}
+
+/// Where the container's cgroup is, and which directories on the way were made for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupPlace {
+    pub mount: String,
+    pub path: String,
+    pub made: Vec<String>,
+}
+
+impl Launched {
+    pub fn of(plan: &Plan, ids: KnownIds, cgroup: Option<CgroupPlace>) -> Self {
+        let (setup, setgroups) = match &plan.ids {
+            Ids::Inherited => (None, Setgroups::Allow),
+            Ids::Joined { setup } => (Some(*setup), Setgroups::Allow),
+            Ids::Mapped { setup, setgroups, .. } => (Some(*setup), *setgroups),
+        };
+        let process = plan.process.as_ref();
+        Self {
+            namespaces: NamespaceKind::ALL.into_iter().filter(|kind| plan.namespaces.is_private(*kind)).collect(),
+            setup,
+            setgroups,
+            ids,
+            withheld_capabilities: plan.withheld_capabilities,
+            tuned_by: plan.tuned_by,
+            personality: process.and_then(|process| process.personality),
+            memory_policy: process.and_then(|process| process.memory_policy.clone()),
+            session_keyring: plan.session_keyring,
+            cgroup,
+            poststart: plan.hooks.poststart.clone(),
+            poststop: plan.hooks.poststop.clone(),
+            recorded: plan.recorded.clone(),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! From the command line to a call: the global flags, then the one subcommand that is wanted. Only that one's parser is built,
+//! because the whole tree costs more than `state` does.
+
+use clap::{Args, Command, FromArgMatches, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use wolffia::{CgroupManager, Runtime};
+
+/// The flags before the subcommand, runc's and crun's.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Directory of the containers' state
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Write errors and traces to this file too
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Form of the log: text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub log_format: String,
+    /// What is logged: error, warning, info or debug
+    #[arg(long, value_name = "LEVEL", default_value = "warning")]
+    pub log_level: String,
+    /// Log every step that is carried out, with its time
+    #[arg(long)]
+    pub debug: bool,
+    /// Same as --cgroup-manager systemd
+    #[arg(long)]
+    pub systemd_cgroup: bool,
+    /// Who makes cgroups
+    #[arg(long, value_enum, default_value = "cgroupfs", value_name = "MANAGER")]
+    pub cgroup_manager: Manager,
+    /// Go on without a cgroup that nobody asked for: true, false or auto (for everybody but root)
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
+    pub rootless: Rootless,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Manager {
+    Cgroupfs,
+    Systemd,
+    Disabled,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Rootless {
+    True,
+    False,
+    Auto,
+}
+
+impl Global {
+    /// The library's settings.
+    pub fn runtime(&self) -> anyhow::Result<Runtime> {
+        let root = match &self.root {
+            None => Runtime::default_root(),
+            Some(root) => std::path::absolute(root)?,
+        };
+        if root == std::path::Path::new("/") {
+            anyhow::bail!("Option --root argument should not be set to /");
+        }
+        let manager = match self.cgroup_manager {
+            Manager::Systemd => CgroupManager::Systemd,
+            _ if self.systemd_cgroup => CgroupManager::Systemd,
+            Manager::Cgroupfs => CgroupManager::Cgroupfs,
+            Manager::Disabled => CgroupManager::Disabled,
+        };
+        let rootless = match self.rootless {
+            Rootless::True => Some(true),
+            Rootless::False => Some(false),
+            Rootless::Auto => None,
+        };
+        let runtime = Runtime::new(root).with_cgroups(manager).with_rootless(rootless);
+        Ok(if crate::log::is_tracing() { runtime.with_trace(crate::log::trace) } else { runtime })
+    }
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub struct Call {
+    pub global: Global,
+    pub name: &'static str,
+    /// The subcommand's own words, its name first.
+    pub words: Vec<OsString>,
+}
+
+/// An answer that needs no call: help, the version, or what is wrong with the command line.
+#[derive(Debug)]
+pub struct Answer {
+    text: String,
+    code: u8,
+}
+
+impl Answer {
+    pub fn give(self) -> ExitCode {
+        if self.code == 0 {
+            crate::report::print(&self.text);
+        } else {
+            eprint!("{}", self.text);
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+/// A mistake on the command line ends with 1, as runc's and crun's do.
+impl From<clap::Error> for Answer {
+    fn from(error: clap::Error) -> Self {
+        Self { text: error.render().to_string(), code: u8::from(error.use_stderr()) }
+    }
+}
+
+const GLOBAL_WITH_VALUE: [&str; 6] = ["--root", "--log", "--log-format", "--log-level", "--cgroup-manager", "--rootless"];
+const GLOBAL: [&str; 8] = ["root", "log", "log-format", "log-level", "cgroup-manager", "rootless", "debug", "systemd-cgroup"];
+
+/// Reads the command line.
+pub fn read(words: impl Iterator<Item = OsString>) -> Result<Call, Answer> {
+    let words: Vec<OsString> = words.skip(1).collect();
+    let (globals, rest) = split(words);
+    let asks = |names: &[&str]| globals.iter().any(|word| names.iter().any(|name| word == name));
+    if asks(&["--version", "-v", "-V"]) {
+        return Err(Answer { text: version(), code: 0 });
+    }
+    let Some(name) = rest.first().and_then(|word| word.to_str()).filter(|_| !asks(&["--help", "-h"])) else {
+        return Err(Answer { text: whole_tree().render_help().to_string(), code: u8::from(!asks(&["--help", "-h"])) });
+    };
+    if name == "help" {
+        let Some(topic) = rest.get(1).and_then(|word| word.to_str()) else {
+            return Err(Answer { text: whole_tree().render_help().to_string(), code: 0 });
+        };
+        let known = crate::commands::ALL.iter().find(|command| command.name == topic);
+        let Some(known) = known else { return Err(unknown(topic)) };
+        return Err(Answer { text: (known.build)().render_long_help().to_string(), code: 0 });
+    }
+    let Some(known) = crate::commands::ALL.iter().find(|command| command.name == name) else { return Err(unknown(name)) };
+    let globals = std::iter::once(OsString::from("wolffia")).chain(globals);
+    let matches = Global::augment_args(Command::new("wolffia").disable_help_flag(true)).try_get_matches_from(globals)?;
+    Ok(Call { global: Global::from_arg_matches(&matches)?, name: known.name, words: rest })
+}
+
+/// runc's words and status.
+fn unknown(name: &str) -> Answer {
+    Answer { text: format!("No help topic for '{name}'\n"), code: 3 }
+}
+
+/// The form that containerd, Docker, Podman, CRI-O and nerdctl read.
+pub fn version() -> String {
+    format!(
+        "wolffia version {}\ncommit: {}\nspec: {}\n",
+        env!("CARGO_PKG_VERSION"),
+        option_env!("WOLFFIA_COMMIT").unwrap_or("unknown"),
+        wolffia::spec::OCI_VERSION
+    )
+}
+
+/// The whole command, for help.
+pub fn whole_tree() -> Command {
+    let tree = Command::new("wolffia").about("A rootless, sandboxed OCI container runtime").subcommand_required(true);
+    let tree = Global::augment_args(tree);
+    crate::commands::ALL.iter().fold(tree, |tree, command| tree.subcommand((command.build)()))
+}
+
+/// The words before the subcommand, and it with the rest. Go's programs take one dash for two; so do we before the subcommand.
+fn split(words: Vec<OsString>) -> (Vec<OsString>, Vec<OsString>) {
+    let mut globals = Vec::new();
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        if !word.as_encoded_bytes().starts_with(b"-") {
+            let mut rest = vec![word];
+            rest.extend(words);
+            return (globals, rest);
+        }
+        let word = two_dashes(word, &GLOBAL);
+        let takes_value = GLOBAL_WITH_VALUE.iter().any(|flag| word == *flag);
+        globals.push(word);
+        if takes_value {
+            globals.extend(words.next());
+        }
+    }
+    (globals, Vec::new())
+}
+
+/// `-name` and `-name=value` as `--name`, for names that are known.
+pub fn two_dashes(word: OsString, known: &[&str]) -> OsString {
+    let name = word.to_str().and_then(|text| text.strip_prefix('-')).filter(|name| name.len() > 1 && !name.starts_with('-'));
+    match name {
+        Some(name) if known.contains(&name.split('=').next().unwrap_or(name)) => OsString::from(format!("--{name}")),
+        _ => word,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn globals_end_at_the_subcommand() {
+        let (globals, rest) = split(words("--root /r -log=/l --debug exec --root x"));
+        assert_eq!((globals, rest), (words("--root /r --log=/l --debug"), words("exec --root x")));
+    }
+
+    #[test]
+    fn the_version_has_the_form_that_callers_parse() {
+        let text = version();
+        let mut lines = text.lines();
+        assert_eq!(lines.next().unwrap().split(' ').take(2).collect::<Vec<_>>(), ["wolffia", "version"]);
+        assert!(lines.next().unwrap().starts_with("commit: "));
+        assert_eq!(lines.next().unwrap(), "spec: 1.3.0");
+    }
+
+    #[test]
+    fn the_whole_tree_is_sound() {
+        whole_tree().debug_assert();
+    }
+}

@@ -1,0 +1,114 @@
+//! One file per subcommand. Each says what it takes, and does it.
+
+mod create;
+mod delete;
+mod doctor;
+mod exec;
+mod features;
+mod kill;
+mod list;
+mod options;
+mod pause;
+mod plan;
+mod ps;
+mod run;
+mod sandbox;
+mod spec;
+mod start;
+mod state;
+
+use crate::cli::{Call, Global};
+use clap::{Args, Command, FromArgMatches};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// A subcommand: its name, its parser, and what it does.
+#[derive(Debug)]
+pub struct Known {
+    pub name: &'static str,
+    pub build: fn() -> Command,
+    act: fn(&Global, Vec<OsString>) -> Result<ExitCode, Failed>,
+    /// It enters a container or makes one: then it must not run from a binary that the container could write.
+    enters: bool,
+    /// The status when it fails.
+    code: u8,
+}
+
+/// Every subcommand, in the order of the help.
+pub const ALL: &[Known] = &[
+    known::<sandbox::Sandbox>(true, 125),
+    known::<run::Run>(true, 1),
+    known::<create::Create>(true, 1),
+    known::<start::Start>(false, 1),
+    known::<state::State>(false, 1),
+    known::<exec::Exec>(true, 255),
+    known::<kill::Kill>(false, 1),
+    known::<delete::Delete>(false, 1),
+    known::<list::List>(false, 1),
+    known::<ps::Ps>(false, 1),
+    known::<pause::Pause>(false, 1),
+    known::<pause::Resume>(false, 1),
+    known::<spec::Spec>(false, 1),
+    known::<plan::Plan>(false, 1),
+    known::<features::Features>(false, 1),
+    known::<doctor::Doctor>(false, 1),
+];
+
+/// What each subcommand's file provides.
+pub trait Subcommand: Args + FromArgMatches {
+    const NAME: &'static str;
+    const ABOUT: &'static str;
+
+    fn act(self, global: &Global) -> anyhow::Result<ExitCode>;
+}
+
+/// Why a subcommand did not succeed.
+#[derive(Debug)]
+enum Failed {
+    /// The command line; or help, which clap reports the same way.
+    Words(clap::Error),
+    Act(anyhow::Error),
+}
+
+const fn known<T: Subcommand>(enters: bool, code: u8) -> Known {
+    Known { name: T::NAME, build: build::<T>, act: act::<T>, enters, code }
+}
+
+fn build<T: Subcommand>() -> Command {
+    T::augment_args(Command::new(T::NAME).about(T::ABOUT).bin_name(format!("wolffia {}", T::NAME)))
+}
+
+fn act<T: Subcommand>(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Failed> {
+    let command = build::<T>();
+    let words = with_two_dashes(&command, words);
+    let matches = command.try_get_matches_from(words).map_err(Failed::Words)?;
+    let parsed = T::from_arg_matches(&matches).map_err(Failed::Words)?;
+    parsed.act(global).map_err(Failed::Act)
+}
+
+/// Go's programs take one dash for two. What belongs to the container's program is left alone.
+fn with_two_dashes(command: &Command, words: Vec<OsString>) -> Vec<OsString> {
+    if command.get_positionals().any(|positional| positional.is_trailing_var_arg_set()) {
+        return words;
+    }
+    let known: Vec<&str> = command.get_arguments().filter_map(|argument| argument.get_long()).collect();
+    words.into_iter().map(|word| crate::cli::two_dashes(word, &known)).collect()
+}
+
+/// Carries out a call.
+pub fn run(call: Call) -> ExitCode {
+    let Some(known) = ALL.iter().find(|known| known.name == call.name) else { return ExitCode::FAILURE };
+    if known.enters
+        && let Err(error) = wolffia::protect_self()
+    {
+        return crate::report::failure(&error.into(), known.code);
+    }
+    if let Err(error) = crate::log::set_up(&call.global) {
+        return crate::report::failure(&error, known.code);
+    }
+    match (known.act)(&call.global, call.words) {
+        Ok(code) => code,
+        Err(Failed::Act(error)) => crate::report::failure(&error, known.code),
+        Err(Failed::Words(error)) => crate::cli::Answer::from(error).give(),
+    }
+}

@@ -1,0 +1,49 @@
+//! `wolffia run`: create and start, and wait unless detached.
+
+use super::Subcommand;
+use super::options::MakeOptions;
+use crate::cli::Global;
+use crate::foreground::{self, Foreground};
+use clap::Args;
+use std::process::ExitCode;
+use wolffia::Kept;
+
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    make: MakeOptions,
+    /// Return when the program has started
+    #[arg(long, short)]
+    detach: bool,
+    /// Leave the container's state when it has ended
+    #[arg(long)]
+    keep: bool,
+    /// Accepted for runc's callers; wolffia adopts no orphans
+    #[arg(long, hide = true)]
+    no_subreaper: bool,
+}
+
+impl Subcommand for Run {
+    const NAME: &'static str = "run";
+    const ABOUT: &'static str = "Make a container and run its program";
+
+    fn act(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let kept = Kept::default();
+        let bundle = self.make.load()?;
+        let has_terminal = bundle.config.spec.process().as_ref().is_some_and(|process| process.terminal().unwrap_or(false));
+        let keep = has_terminal && !self.detach && self.make.console_socket.is_none();
+        let options = self.make.resolve(keep.then_some(&kept))?;
+        let runtime = global.runtime()?;
+        if self.detach {
+            runtime.run(&self.make.id, &bundle, &options)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let foreground = Foreground::begin()?;
+        let (container, running) = runtime.run(&self.make.id, &bundle, &options)?;
+        let status = foreground.attend(&running, kept.take())?;
+        if !self.keep {
+            container.delete(true)?;
+        }
+        Ok(foreground::exit_code(status))
+    }
+}

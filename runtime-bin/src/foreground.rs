@@ -1,0 +1,161 @@
+//! The process that stays beside a container in the foreground: hands signals on, copies between the terminals, waits.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::ExitCode;
+use wolffia::Running;
+use wolffia::sys::pidfd::{self, ExitStatus};
+use wolffia::sys::tty::{self, SavedTermios};
+use wolffia::sys::{file, poll, signals};
+
+/// Signals, taken over before the container is made: one that arrives in between is not lost.
+#[derive(Debug)]
+pub struct Foreground {
+    signals: OwnedFd,
+}
+
+impl Foreground {
+    pub fn begin() -> anyhow::Result<Self> {
+        signals::block_all()?;
+        Ok(Self { signals: signals::signalfd_all()? })
+    }
+
+    /// Attends to the process until it ends.
+    pub fn attend(&self, running: &Running, master: Option<OwnedFd>) -> anyhow::Result<ExitStatus> {
+        match master {
+            None => self.forward_signals(running, None),
+            Some(master) => {
+                let mut copier = Copier::begin(master)?;
+                let outcome = self.forward_signals(running, Some(&mut copier));
+                copier.finish()?;
+                outcome
+            }
+        }
+    }
+
+    fn forward_signals(&self, running: &Running, mut copier: Option<&mut Copier>) -> anyhow::Result<ExitStatus> {
+        loop {
+            let mut watched = vec![running.pidfd.as_fd(), self.signals.as_fd()];
+            if let Some(copier) = &copier {
+                watched.extend(copier.sources());
+            }
+            let ready = poll::poll_readable(&watched, None)?;
+            drop(watched);
+            if let Some(copier) = copier.as_mut() {
+                copier.copy(ready.get(2..).unwrap_or_default())?;
+            }
+            if ready.get(1) == Some(&true) {
+                self.forward(running, copier.as_deref())?;
+            }
+            if ready.first() == Some(&true) {
+                return Ok(running.wait().map_err(|cause| anyhow::anyhow!(cause.text))?);
+            }
+        }
+    }
+
+    fn forward(&self, running: &Running, copier: Option<&Copier>) -> anyhow::Result<()> {
+        let Some(signal) = signals::read_signal(&self.signals)? else { return Ok(()) };
+        match (signal.signo, copier) {
+            (libc::SIGCHLD, _) => Ok(()),
+            (libc::SIGWINCH, Some(copier)) => copier.resize(),
+            (number, _) => match pidfd::send_signal(&running.pidfd, number) {
+                // It has just ended; the next round sees that.
+                Err(error) if error.is(wolffia::sys::Errno::ESRCH) => Ok(()),
+                other => Ok(other?),
+            },
+        }
+    }
+}
+
+/// 128 and the signal's number for a process that was killed, as a shell has it.
+pub fn exit_code(status: ExitStatus) -> ExitCode {
+    ExitCode::from(u8::try_from(status.code()).unwrap_or(u8::MAX))
+}
+
+/// Between the caller's terminal and the container's.
+#[derive(Debug)]
+struct Copier {
+    master: Option<File>,
+    /// The caller's input, until it ends.
+    input: Option<BorrowedFd<'static>>,
+    saved: Option<SavedTermios>,
+}
+
+impl Copier {
+    fn begin(master: OwnedFd) -> anyhow::Result<Self> {
+        let input = file::standard(0);
+        let terminal = input.filter(|input| tty::is_tty(input));
+        let copier = Self { master: Some(master.into()), input, saved: terminal.map(tty::make_raw).transpose()? };
+        copier.resize()?;
+        Ok(copier)
+    }
+
+    fn sources(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.master.as_ref().map(AsFd::as_fd).into_iter().chain(self.input)
+    }
+
+    /// `ready` in the order of `sources`.
+    fn copy(&mut self, ready: &[bool]) -> anyhow::Result<()> {
+        let mut ready = ready.iter().copied();
+        let output = self.master.is_some() && ready.next() == Some(true);
+        let input = self.input.is_some() && ready.next() == Some(true);
+        if output && !self.copy_output()? {
+            self.master = None;
+        }
+        if input && !self.copy_input()? {
+            self.input = None;
+        }
+        Ok(())
+    }
+
+    /// False at the end: a master whose last slave was closed says EIO.
+    fn copy_output(&mut self) -> anyhow::Result<bool> {
+        let Some(master) = &mut self.master else { return Ok(false) };
+        let mut buffer = [0; 16 * 1024];
+        let count = match master.read(&mut buffer) {
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::EIO) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        let mut out = std::io::stdout().lock();
+        out.write_all(buffer.get(..count).unwrap_or_default())?;
+        out.flush()?;
+        Ok(count > 0)
+    }
+
+    fn copy_input(&mut self) -> anyhow::Result<bool> {
+        let mut buffer = [0; 4096];
+        // Unbuffered: what is left in a buffer of ours would be lost to whoever reads the terminal next.
+        let Some(input) = self.input else { return Ok(false) };
+        let count = File::from(input.try_clone_to_owned()?).read(&mut buffer)?;
+        if let Some(master) = &mut self.master {
+            master.write_all(buffer.get(..count).unwrap_or_default())?;
+        }
+        Ok(count > 0)
+    }
+
+    fn resize(&self) -> anyhow::Result<()> {
+        if let (Some(master), Some(terminal)) = (&self.master, self.input.filter(|input| tty::is_tty(input))) {
+            let (rows, columns) = tty::window_size(terminal)?;
+            if rows > 0 && columns > 0 {
+                tty::set_window_size(master, rows, columns)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows what the process wrote before it ended, and gives the terminal back as it was.
+    fn finish(&mut self) -> anyhow::Result<()> {
+        while let Some(master) = &self.master {
+            if !poll::wait_readable(master, Some(std::time::Duration::ZERO))? || !self.copy_output()? {
+                break;
+            }
+        }
+        if let (Some(saved), Some(input)) = (self.saved.take(), file::standard(0)) {
+            tty::restore(input, &saved)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! `--log`, `--log-format`, `--log-level`: records in the form of runc's, one line each.
+
+use crate::cli::Global;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::SystemTime;
+use wolffia::TraceLine;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Debug,
+    Info,
+    Warning,
+    Error,
+}
+
+#[derive(Debug)]
+struct Log {
+    file: Option<PathBuf>,
+    json: bool,
+    level: Level,
+}
+
+static LOG: OnceLock<Log> = OnceLock::new();
+
+/// Takes the global flags. Nothing is opened before there is something to write.
+pub fn set_up(global: &Global) -> anyhow::Result<()> {
+    let json = match global.log_format.as_str() {
+        "" | "text" => false,
+        "json" => true,
+        other => anyhow::bail!("invalid log-format: {other:?}"),
+    };
+    let level = match global.log_level.as_str() {
+        _ if global.debug => Level::Debug,
+        "debug" => Level::Debug,
+        "info" => Level::Info,
+        "warning" | "warn" => Level::Warning,
+        "error" => Level::Error,
+        other => anyhow::bail!("invalid log-level: {other:?}"),
+    };
+    LOG.get_or_init(|| Log { file: global.log.clone(), json, level });
+    wolffia::set_warning_sink(warning);
+    Ok(())
+}
+
+pub fn is_tracing() -> bool {
+    LOG.get().is_some_and(|log| log.level == Level::Debug)
+}
+
+/// One step that was carried out.
+pub fn trace(line: TraceLine) {
+    let object = if line.object.is_empty() { String::new() } else { format!(": {}", line.object) };
+    write(Level::Debug, &format!("{}{object} ({} µs)", line.step, line.microseconds), &[]);
+}
+
+pub fn warning(message: &str) {
+    write(Level::Warning, message, &[]);
+}
+
+/// An error, with further members for machines. Returns whether people have still to be told: unless the record itself went to
+/// the standard error.
+pub fn error(message: &str, details: &[(&str, String)]) -> bool {
+    let Some(log) = LOG.get().filter(|log| log.json || log.file.is_some()) else { return true };
+    write(Level::Error, message, details);
+    log.file.is_some()
+}
+
+fn write(level: Level, message: &str, details: &[(&str, String)]) {
+    let Some(log) = LOG.get().filter(|log| level >= log.level) else { return };
+    let record = if log.json { json(level, message, details) } else { text(level, message, details) };
+    let written = match &log.file {
+        None => std::io::stderr().write_all(record.as_bytes()),
+        // Opened for each record: the runtime writes one, and a forked init must not inherit it.
+        Some(path) => std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o644)
+            .open(path)
+            .and_then(|mut file| file.write_all(record.as_bytes())),
+    };
+    if let Err(error) = written {
+        eprintln!("wolffia: cannot log: {error}\n{message}");
+    }
+}
+
+fn json(level: Level, message: &str, details: &[(&str, String)]) -> String {
+    let mut record = serde_json::Map::new();
+    let mut put = |key: &str, value: &str| record.insert(key.to_owned(), value.into());
+    put("level", name(level));
+    put("msg", message);
+    put("time", &now());
+    for (key, value) in details {
+        put(key, value);
+    }
+    format!("{}\n", serde_json::Value::Object(record))
+}
+
+fn text(level: Level, message: &str, details: &[(&str, String)]) -> String {
+    let cure = details.iter().find(|(key, value)| *key == "cure" && !value.is_empty());
+    let cure = cure.map_or_else(String::new, |(_, cure)| format!(" cure={cure:?}"));
+    format!("time={:?} level={} msg={message:?}{cure}\n", now(), name(level))
+}
+
+fn name(level: Level) -> &'static str {
+    match level {
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warning => "warning",
+        Level::Error => "error",
+    }
+}
+
+fn now() -> String {
+    wolffia::timestamp(SystemTime::now())
+}

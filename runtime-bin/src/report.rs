@@ -1,0 +1,47 @@
+//! What people read: output, and errors with their cure.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Writes to the standard output; a reader that has gone away is no error.
+pub fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        eprintln!("wolffia: cannot write: {error}");
+    }
+}
+
+/// Says once what went wrong: to the log in the form that was asked for, and to people.
+pub fn failure(error: &anyhow::Error, code: u8) -> ExitCode {
+    let message = message(error);
+    let typed = error.downcast_ref::<wolffia::Error>();
+    let cure = typed.map(wolffia::Error::cure).unwrap_or_default();
+    let mut details = Vec::new();
+    if let Some(step) = typed.and_then(wolffia::Error::step) {
+        details.push(("step", step.name().to_owned()));
+    }
+    if let Some(wolffia::Error::Step(failure)) = typed {
+        details.push(("object", failure.object.clone()));
+        details.push(("cause", failure.cause.clone()));
+    }
+    if let Some(field) = typed.and_then(wolffia::Error::field) {
+        details.push(("field", field.to_owned()));
+    }
+    if !cure.is_empty() {
+        details.push(("cure", cure.clone()));
+    }
+    if crate::log::error(&message, &details) {
+        eprintln!("wolffia: {message}");
+        if !cure.is_empty() && !message.contains(&cure) {
+            eprintln!("  cure: {cure}");
+        }
+    }
+    ExitCode::from(code)
+}
+
+/// The error and its sources in one line. No `Display` repeats its source, so none is said twice.
+fn message(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
