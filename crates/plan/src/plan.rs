@@ -236,8 +236,9 @@ pub struct Root {
     /// Propagation (`MS_*` bits) given to the whole tree of the new mount namespace first, so that nothing
     /// that follows reaches the host.
     pub host_propagation: u64,
-    /// Propagation of the mount that holds the root, set before the root becomes a mount of its own: attaching it must
-    /// not reach the host, and pivot_root(2) wants a parent that is not shared. `MS_PRIVATE` or `MS_SLAVE`.
+    /// Propagation of the mount that holds the root, set before the root is cloned and becomes a mount of its own: the clone
+    /// inherits it, attaching it must not reach the host, and pivot_root(2) wants a parent that is not shared. A clone
+    /// that was taken elsewhere gets it itself. `MS_PRIVATE` or `MS_SLAVE`.
     pub parent_propagation: u64,
     /// Propagation of the container's root mount in the end, when the configuration names one.
     pub propagation: Option<u64>,
@@ -311,7 +312,9 @@ pub enum MountFallback {
 pub enum Opener {
     /// Init opens it, in its own mount namespace.
     Init,
-    /// The runtime clones it beforehand, because init in its user namespace may lack the right.
+    /// The runtime clones it beforehand, because init in its user namespace may lack the right. The clone is taken where
+    /// the host's propagation still holds, so it gets the root's `host_propagation` before anything is mounted in it: else,
+    /// on a host whose mounts are shared, what is mounted in it shows up on the host.
     Parent,
 }
 
