@@ -10,17 +10,17 @@ use wolffia_sys::Pid;
 /// Where cgroup2 is mounted and this process may make cgroups; `None`, with the reason printed, where there is none.
 pub fn mount() -> Option<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
-    let Some(mount) = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).find(|fields| fields[2] == "cgroup2") else {
-        println!("skipped: no cgroup2 is mounted");
-        return None;
-    };
-    let mount = PathBuf::from(mount[1]);
-    let probe = mount.join(format!("wolffia-test-{}-probe", std::process::id()));
-    if let Err(error) = std::fs::create_dir(&probe).and_then(|()| std::fs::remove_dir(&probe)) {
-        println!("skipped: no cgroup can be made in {}: {error}", mount.display());
-        return None;
+    let mounts = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).filter(|fields| fields[2] == "cgroup2");
+    let mut reason = "no cgroup2 is mounted".to_owned();
+    for mount in mounts.map(|fields| PathBuf::from(fields[1])) {
+        let probe = mount.join(format!("wolffia-test-{}-{:?}", std::process::id(), std::thread::current().id()));
+        match std::fs::create_dir(&probe).and_then(|()| std::fs::remove_dir(&probe)) {
+            Ok(()) => return Some(mount),
+            Err(error) => reason = format!("no cgroup can be made in {}: {error}", mount.display()),
+        }
     }
-    Some(mount)
+    println!("skipped: {reason}");
+    None
 }
 
 /// A directory of the test's own, taken away whole in the end.
