@@ -144,9 +144,9 @@ impl MountOptions {
         !self.propagation.is_empty() && rest == Self::default()
     }
 
-    /// Attributes of a mount that is new: there is nothing to clear but the access times' default.
+    /// Attributes of a mount that is new: there is nothing to clear.
     pub(crate) fn for_new_mount(&self) -> MountAttributes {
-        MountAttributes { set: self.requested(), clear: self.replaced_atime(), ..self.recursive() }
+        MountAttributes { set: self.requested(), ..self.recursive() }
     }
 
     /// Attributes of a bind mount: untouched without an option for them, else these instead of the source's.
@@ -158,9 +158,12 @@ impl MountOptions {
 
     /// Attributes of a mount that keeps what it has beside them.
     pub(crate) fn for_remount(&self) -> MountAttributes {
-        // Of the access times' settings, a new one replaces the one about directories too.
-        let directories = if self.sets_atime() && !self.no_directory_atime { MOUNT_ATTR_NODIRATIME } else { 0 };
-        let clear = self.clear | self.replaced_atime() | directories;
+        let mut clear = self.clear;
+        if self.sets_atime() {
+            // mount_setattr(2) takes a new access time setting only together with the whole mask to clear.
+            clear |= MOUNT_ATTR__ATIME;
+            clear |= if self.no_directory_atime { 0 } else { MOUNT_ATTR_NODIRATIME };
+        }
         MountAttributes { set: self.requested(), clear, ..self.recursive() }
     }
 
@@ -215,11 +218,6 @@ impl MountOptions {
 
     fn sets_atime(&self) -> bool {
         self.atime.is_some() || self.no_directory_atime
-    }
-
-    /// mount_setattr(2) takes a new access time setting only together with the whole mask to clear.
-    fn replaced_atime(&self) -> u64 {
-        if self.sets_atime() { MOUNT_ATTR__ATIME } else { 0 }
     }
 
     fn requested(&self) -> u64 {
