@@ -1,13 +1,10 @@
 //! Architectures: their OCI names, what the kernel calls them, and which of them one kernel can run.
 
-use serde::{Deserialize, Serialize};
-
 /// The bit that marks a number of the x32 table (`asm/unistd.h`, `__X32_SYSCALL_BIT`).
 pub const X32_BIT: u32 = 0x4000_0000;
 
 /// An architecture whose syscalls this crate knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Arch {
     X86_64,
     X86,

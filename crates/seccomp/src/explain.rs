@@ -53,7 +53,7 @@ fn decide(profile: &Profile, native: Arch, call: &Call) -> (Action, Reason) {
     let arch = match call.arch {
         Arch::X86_64 | Arch::X32 if call.number < X32_BIT => Arch::X86_64,
         Arch::X86_64 | Arch::X32 if covered.contains(&Arch::X32) => Arch::X32,
-        arch if arch == Arch::X32 => Arch::X86_64,
+        Arch::X32 => Arch::X86_64,
         arch => arch,
     };
     if !covered.contains(&arch) {
