@@ -42,6 +42,11 @@ pub fn stat(path: &str) -> Answer {
     Ok(describe(&fs::metadata(path)?))
 }
 
+/// As `stat`, of the path that an environment variable holds.
+pub fn stat_named(variable: &str) -> Answer {
+    stat(&std::env::var(variable).map_err(std::io::Error::other)?)
+}
+
 /// As `stat`, without following; a link also tells its target.
 pub fn lstat(path: &str) -> Answer {
     let metadata = fs::symlink_metadata(path)?;

@@ -50,6 +50,7 @@ fn answer(verb: &[String]) -> Answer {
         ["append", path, text] => files::append(path, text),
         ["mkdir", path] => files::mkdir(path),
         ["stat", path] => files::stat(path),
+        ["stat-named", variable] => files::stat_named(variable),
         ["lstat", path] => files::lstat(path),
         ["ls", path] => files::ls(path),
         ["open", path] => files::open(path),

@@ -2,7 +2,7 @@
 
 use crate::case::{Release, Stop, Verdict, fail};
 use crate::identity::Identity;
-use crate::processes::{ended_within, kill};
+use crate::processes::{ended_collecting_orphans, kill};
 use rustix::process::Pid;
 use serde_json::Value;
 use std::cell::Cell;
@@ -48,7 +48,6 @@ pub struct Call<'runtime> {
     global: Vec<String>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
-    stdin: Option<PathBuf>,
     shell: Option<(String, PathBuf)>,
     bare: bool,
 }
@@ -66,7 +65,7 @@ impl Runtime {
 
     pub fn call<S: AsRef<str>>(&self, arguments: &[S]) -> Call<'_> {
         let arguments = arguments.iter().map(|word| word.as_ref().to_owned()).collect();
-        Call { runtime: self, global: Vec::new(), arguments, environment: Vec::new(), stdin: None, shell: None, bare: false }
+        Call { runtime: self, global: Vec::new(), arguments, environment: Vec::new(), shell: None, bare: false }
     }
 
     /// The newest release of the specification that the runtime says it knows: by its features document, or by the
@@ -111,12 +110,6 @@ impl Call<'_> {
         self
     }
 
-    /// A file as standard input instead of nothing.
-    pub fn stdin(mut self, file: PathBuf) -> Self {
-        self.stdin = Some(file);
-        self
-    }
-
     /// Calls through `sh -c SCRIPT FILE runtime…`, to hand over descriptors, or the shell's own process id.
     pub fn through_shell(mut self, script: &str, file: &Path) -> Self {
         self.shell = Some((script.to_owned(), file.to_owned()));
@@ -138,7 +131,7 @@ impl Call<'_> {
         command.stdout(append(&out, &runtime.who)?).stderr(append(&err, &runtime.who)?);
         let mut child = command.spawn()?;
         let pid = Pid::from_child(&child);
-        if !ended_within(pid, CALL_LIMIT)? {
+        if !ended_collecting_orphans(pid, CALL_LIMIT)? {
             kill(pid)?;
             child.wait()?;
             return Err(fail(format!("`{}` did not return within {CALL_LIMIT:?}", self.arguments.join(" "))));
@@ -164,7 +157,7 @@ impl Call<'_> {
                 shell
             }
         };
-        command.args(&words[1..]).current_dir(&runtime.folder).env_clear().env("PATH", SEARCH_PATH);
+        command.args(&words[1..]).current_dir(&runtime.folder).stdin(Stdio::null()).env_clear().env("PATH", SEARCH_PATH);
         if runtime.who.switch {
             command.uid(runtime.who.uid).gid(runtime.who.gid);
         }
@@ -172,10 +165,6 @@ impl Call<'_> {
             command.env("XDG_RUNTIME_DIR", &runtime.folder);
         }
         command.envs(self.environment.iter().cloned());
-        match self.stdin.as_ref().map(File::open) {
-            Some(Ok(file)) => command.stdin(file),
-            _ => command.stdin(Stdio::null()),
-        };
         command
     }
 }

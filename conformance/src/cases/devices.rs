@@ -17,12 +17,9 @@ const LINKS: Clause = Clause::must(
     "runtime-linux.md, Dev symbolic links",
     "runtimes MUST create the following symlinks if the source file exists after processing mounts",
 );
-const LISTED: Clause =
-    Clause::must("config-linux.md, Devices", "devices lists devices that MUST be available in the container.");
-const ANYWHERE: Clause = Clause::must(
-    "config-linux.md, Devices",
-    "The path MAY be anywhere in the container filesystem, notably outside of /dev.",
-);
+const LISTED: Clause = Clause::must("config-linux.md, Devices", "devices lists devices that MUST be available in the container.");
+const ANYWHERE: Clause =
+    Clause::must("config-linux.md, Devices", "The path MAY be anywhere in the container filesystem, notably outside of /dev.");
 const MISMATCH: Clause = Clause::must(
     "config-linux.md, Devices",
     "If a file already exists at path that does not match the requested device, the runtime MUST generate an error.",

@@ -41,8 +41,10 @@ const TIMEOUT: Clause = Clause::must(
     "config.md, POSIX-platform Hooks",
     "timeout is the number of seconds before aborting the hook. If set, timeout MUST be greater than zero.",
 );
-const PATH: Clause =
-    Clause::must("config.md, POSIX-platform Hooks", "This specification extends the IEEE standard in that path MUST be absolute.");
+const PATH: Clause = Clause::must(
+    "config.md, POSIX-platform Hooks",
+    "This specification extends the IEEE standard in that path MUST be absolute.",
+);
 
 /// The kinds that run on the runtime's side and so can write to the host's log.
 const ON_HOST: [&str; 5] = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
@@ -66,7 +68,8 @@ pub fn cases() -> Vec<Case> {
         VALID_VALUES.case("hooks.path.missing", |bench| refused(bench, json!({ "path": "/no/such/hook" }))),
     ];
     for kind in ["prestart", "createRuntime", "poststart", "poststop"] {
-        cases.push(RUNTIME_NAMESPACE.case(format!("hooks.{}.namespace", dashed(kind)), move |bench| namespace(bench, kind, true)));
+        cases
+            .push(RUNTIME_NAMESPACE.case(format!("hooks.{}.namespace", dashed(kind)), move |bench| namespace(bench, kind, true)));
     }
     cases.extend(ON_HOST.map(|kind| STATE.case(format!("hooks.{}.state", dashed(kind)), move |bench| state(bench, kind))));
     cases
@@ -74,7 +77,9 @@ pub fn cases() -> Vec<Case> {
 
 /// `createRuntime` as the names of cases spell it.
 pub fn dashed(kind: &str) -> String {
-    kind.chars().flat_map(|letter| if letter.is_uppercase() { vec!['-', letter.to_ascii_lowercase()] } else { vec![letter] }).collect()
+    kind.chars()
+        .flat_map(|letter| if letter.is_uppercase() { vec!['-', letter.to_ascii_lowercase()] } else { vec![letter] })
+        .collect()
 }
 
 /// A log that hooks of every user of a case may append to.

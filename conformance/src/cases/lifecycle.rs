@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const STATE: Clause = Clause::must("runtime.md, State", "ociVersion, id, status, bundle (REQUIRED); pid (REQUIRED when status is created or running on Linux).");
+const STATE: Clause = Clause::must(
+    "runtime.md, State",
+    "ociVersion, id, status, bundle (REQUIRED); pid (REQUIRED when status is created or running on Linux).",
+);
 const STATE_MISSING: Clause =
     Clause::must("runtime.md, Query State", "Attempting to query a container that does not exist MUST generate an error.");
 const STATE_ANNOTATIONS: Clause =
@@ -23,10 +26,8 @@ const CREATE_ARGUMENTS: Clause = Clause::must(
 );
 const NOT_BEFORE_START: Clause =
     Clause::must("runtime.md, Create", "process.args MUST NOT be applied until triggered by the start operation.");
-const CONFIG_ONCE: Clause = Clause::must(
-    "runtime.md, Lifecycle 2",
-    "Any updates to config.json after this step MUST NOT affect the container.",
-);
+const CONFIG_ONCE: Clause =
+    Clause::must("runtime.md, Lifecycle 2", "Any updates to config.json after this step MUST NOT affect the container.");
 const START_CREATED: Clause = Clause::must(
     "runtime.md, Start",
     "Attempting to start a container that is not created MUST have no effect on the container and MUST generate an error.",
@@ -47,7 +48,8 @@ const DELETE_RESOURCES: Clause = Clause::must(
     "runtime.md, Delete",
     "Deleting a container MUST delete the resources that were created during the create step.",
 );
-const DELETE_ID: Clause = Clause::must("runtime.md, Delete", "Once a container is deleted its ID MAY be used by a subsequent container.");
+const DELETE_ID: Clause =
+    Clause::must("runtime.md, Delete", "Once a container is deleted its ID MAY be used by a subsequent container.");
 const AS_IF_NEVER: Clause = Clause::must(
     "runtime.md, Errors",
     "generating an error MUST leave the state of the environment as if the operation were never attempted.",
@@ -241,7 +243,7 @@ fn kill_sends(bench: &Bench) -> Verdict {
     container.wait_answers(1)?;
     container.kill("USR1")?.success("kill USR1")?;
     container.wait_ended(pid)?;
-    expect("the signal that arrived", &container.answers()?[1], &json!({ "ok": 10 }))
+    expect("the signal that arrived", &container.wait_answers(2)?[1], &json!({ "ok": 10 }))
 }
 
 fn kill_of_created(bench: &Bench) -> Verdict {
@@ -280,7 +282,9 @@ fn delete_resources(bench: &Bench) -> Verdict {
     container.delete()?.success("delete")?;
     let left = left_over(bench, &container.id);
     ensure(left.is_empty(), || format!("delete left {left:?}"))?;
-    ensure(bundle.rootfs().exists() && bundle.path.join("config.json").exists(), || "delete removed what create did not make".into())
+    ensure(bundle.rootfs().exists() && bundle.path.join("config.json").exists(), || {
+        "delete removed what create did not make".into()
+    })
 }
 
 fn id_reusable(bench: &Bench) -> Verdict {

@@ -1,18 +1,26 @@
 //! The cases, one file for each subject.
 
+mod cgroups;
+mod cli;
+mod cli_start;
 mod config;
 mod devices;
+mod escapes;
+mod exec;
+mod features;
 mod hooks;
 mod hooks_failing;
 mod lifecycle;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod netdevices;
 mod paths;
 mod process;
 mod process_caps;
 mod process_sched;
 mod sysctl;
+mod terminal;
 mod time;
 
 use crate::case::Case;
@@ -26,14 +34,22 @@ pub fn all() -> Vec<Case> {
         process::cases(),
         process_caps::cases(),
         process_sched::cases(),
+        terminal::cases(),
         hooks::cases(),
         hooks_failing::cases(),
         lifecycle::cases(),
         namespaces::cases(),
         devices::cases(),
+        netdevices::cases(),
         paths::cases(),
         sysctl::cases(),
         time::cases(),
+        cgroups::cases(),
+        features::cases(),
+        cli::cases(),
+        cli_start::cases(),
+        exec::cases(),
+        escapes::cases(),
     ]
     .into_iter()
     .flatten()

@@ -120,9 +120,11 @@ pub fn cases() -> Vec<Case> {
     cases.extend(RECURSIVE.iter().map(|(option, flags, shows, locked)| {
         SHOULD.since(1, format!("mounts.options.{option}"), |bench| recursive(bench, option, *flags, *shows, *locked))
     }));
-    cases.extend(PROPAGATION.iter().map(|(option, shown)| {
-        MUST.case(format!("mounts.options.{option}"), |bench| propagation(bench, option, shown))
-    }));
+    cases.extend(
+        PROPAGATION
+            .iter()
+            .map(|(option, shown)| MUST.case(format!("mounts.options.{option}"), |bench| propagation(bench, option, shown))),
+    );
     cases.extend(["slave", "rslave"].map(|option| MUST.case(format!("mounts.options.{option}"), |bench| slave(bench, option))));
     cases.extend([
         MUST.case("mounts.options.bind", |bench| bind_depth(bench, "bind", false)),

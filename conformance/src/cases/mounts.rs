@@ -7,10 +7,8 @@ use crate::container::value;
 use serde_json::{Value, json};
 
 const ORDER: Clause = Clause::must("config.md, Mounts", "The runtime MUST mount entries in the listed order.");
-const RELATIVE: Clause = Clause::must(
-    "config.md, Mounts",
-    "it MAY be a relative path, in which case it MUST be interpreted as relative to \"/\".",
-);
+const RELATIVE: Clause =
+    Clause::must("config.md, Mounts", "it MAY be a relative path, in which case it MUST be interpreted as relative to \"/\".");
 const SOURCE: Clause = Clause::must(
     "config.md, Mounts",
     "source (string, OPTIONAL) […] Path values for bind mounts are either absolute or relative to the bundle.",

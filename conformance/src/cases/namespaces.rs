@@ -18,10 +18,8 @@ const WRONG_TYPE: Clause = Clause::must(
     "config-linux.md, Namespaces",
     "The runtime MUST generate an error if path is not associated with a namespace of type type.",
 );
-const ABSOLUTE: Clause = Clause::must(
-    "config-linux.md, Namespaces",
-    "This value MUST be an absolute path in the runtime mount namespace.",
-);
+const ABSOLUTE: Clause =
+    Clause::must("config-linux.md, Namespaces", "This value MUST be an absolute path in the runtime mount namespace.");
 const DUPLICATE: Clause = Clause::must(
     "config-linux.md, Namespaces",
     "If a namespaces field contains duplicated namespaces with same type, the runtime MUST generate an error.",
@@ -59,9 +57,10 @@ pub fn cases() -> Vec<Case> {
             _ => join(bench, kind, file),
         }));
     }
-    cases.extend([("network", "net"), ("ipc", "ipc"), ("uts", "uts")].map(|(kind, file)| {
-        INHERIT.case(format!("namespaces.inherit.{kind}"), move |bench| inherit(bench, kind, file))
-    }));
+    cases.extend(
+        [("network", "net"), ("ipc", "ipc"), ("uts", "uts")]
+            .map(|(kind, file)| INHERIT.case(format!("namespaces.inherit.{kind}"), move |bench| inherit(bench, kind, file))),
+    );
     cases.extend([
         NEW.case("namespaces.new.user", |bench| user_namespace(bench).map(drop)),
         MAPPINGS.case("namespaces.user.mappings", mappings),

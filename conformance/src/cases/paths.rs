@@ -14,8 +14,10 @@ const MASKED: Clause = Clause::must(
 );
 const MASKED_ABSOLUTE: Clause =
     Clause::must("config-linux.md, Masked Paths", "The values MUST be absolute paths in the container namespace.");
-const READONLY: Clause =
-    Clause::must("config-linux.md, Readonly Paths", "readonlyPaths will set the provided paths as readonly inside the container.");
+const READONLY: Clause = Clause::must(
+    "config-linux.md, Readonly Paths",
+    "readonlyPaths will set the provided paths as readonly inside the container.",
+);
 const READONLY_ABSOLUTE: Clause =
     Clause::must("config-linux.md, Readonly Paths", "The values MUST be absolute paths in the container namespace.");
 const PROPAGATION: Clause = Clause::must(
@@ -38,7 +40,9 @@ pub fn cases() -> Vec<Case> {
         READONLY_ABSOLUTE.case("linux.readonly-paths.relative", |bench| relative(bench, "readonlyPaths")),
     ];
     cases.extend([("private", ""), ("shared", "shared:"), ("slave", "master:"), ("unbindable", "unbindable")].map(
-        |(value, shown)| PROPAGATION.case(format!("linux.rootfs-propagation.{value}"), move |bench| propagation(bench, value, shown)),
+        |(value, shown)| {
+            PROPAGATION.case(format!("linux.rootfs-propagation.{value}"), move |bench| propagation(bench, value, shown))
+        },
     ));
     cases
 }

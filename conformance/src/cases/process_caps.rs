@@ -56,7 +56,9 @@ fn five_sets(bench: &Bench) -> Verdict {
     expect("the ambient set", &seen["ambient"], &json!(bits(&one)))?;
     // With an ambient set execve(2) gives root no more than the ambient capabilities and those of the file.
     let permitted_seen = seen["permitted"].as_u64().unwrap_or_default();
-    ensure(permitted_seen & !bits(&bounding) == 0 && permitted_seen & bits(&one) != 0, || format!("the permitted set is {permitted_seen:#x}"))
+    ensure(permitted_seen & !bits(&bounding) == 0 && permitted_seen & bits(&one) != 0, || {
+        format!("the permitted set is {permitted_seen:#x}")
+    })
 }
 
 fn sets(bench: &Bench, capabilities: Option<Value>) -> Verdict<Value> {

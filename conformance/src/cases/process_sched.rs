@@ -43,18 +43,16 @@ pub fn cases() -> Vec<Case> {
         VALID_VALUES.since(1, "process.scheduler.unknown-policy", |bench| {
             refused(bench, "scheduler", &json!({ "policy": "SCHED_TEST" }))
         }),
-        IO_PRIORITY.since(1, "process.io-priority.best-effort", |bench| {
-            io_priority(bench, "IOPRIO_CLASS_BE", 3, "best-effort: prio 3")
-        }),
+        IO_PRIORITY
+            .since(1, "process.io-priority.best-effort", |bench| io_priority(bench, "IOPRIO_CLASS_BE", 3, "best-effort: prio 3")),
         IO_PRIORITY.since(1, "process.io-priority.idle", |bench| io_priority(bench, "IOPRIO_CLASS_IDLE", 0, "idle")),
         VALID_VALUES.since(1, "process.io-priority.unknown-class", |bench| {
             refused(bench, "ioPriority", &json!({ "class": "IOPRIO_CLASS_TEST", "priority": 0 }))
         }),
         EXEC_AFFINITY.since(2, "process.exec-cpu-affinity.final", exec_affinity),
         PERSONALITY.case("linux.personality.linux32", personality),
-        VALID_VALUES.case("linux.personality.unknown", |bench| {
-            linux_refused(bench, "personality", &json!({ "domain": "SOLARIS" }))
-        }),
+        VALID_VALUES
+            .case("linux.personality.unknown", |bench| linux_refused(bench, "personality", &json!({ "domain": "SOLARIS" }))),
         MEMORY_POLICY.since(3, "linux.memory-policy.bind", |bench| {
             memory_policy(bench, &json!({ "mode": "MPOL_BIND", "nodes": "0" }), "bind:0")
         }),

@@ -15,13 +15,13 @@ pub fn cases() -> Vec<Case> {
         SYSCTL.case("linux.sysctl.network", |bench| set(bench, "net.core.somaxconn", "/proc/sys/net/core/somaxconn", "257")),
         SYSCTL.case("linux.sysctl.ipc", |bench| set(bench, "kernel.shmmax", "/proc/sys/kernel/shmmax", "1234567")),
         SYSCTL.case("linux.sysctl.slashes", |bench| set(bench, "net/core/somaxconn", "/proc/sys/net/core/somaxconn", "258")),
-        NOT_NAMESPACED.case("linux.sysctl.not-namespaced", |bench| refused(bench, "vm.swappiness", "/proc/sys/vm/swappiness", None)),
+        NOT_NAMESPACED
+            .case("linux.sysctl.not-namespaced", |bench| refused(bench, "vm.swappiness", "/proc/sys/vm/swappiness", None)),
         NOT_NAMESPACED.case("linux.sysctl.network-of-host", |bench| {
             refused(bench, "net.core.somaxconn", "/proc/sys/net/core/somaxconn", Some("network"))
         }),
-        NOT_NAMESPACED.case("linux.sysctl.ipc-of-host", |bench| {
-            refused(bench, "kernel.shmmax", "/proc/sys/kernel/shmmax", Some("ipc"))
-        }),
+        NOT_NAMESPACED
+            .case("linux.sysctl.ipc-of-host", |bench| refused(bench, "kernel.shmmax", "/proc/sys/kernel/shmmax", Some("ipc"))),
         VALID_VALUES.case("linux.sysctl.unknown", unknown),
     ]
 }
