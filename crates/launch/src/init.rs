@@ -88,6 +88,9 @@ impl Init<'_> {
         for (name, addresses) in &proceed.net_devices {
             stage.act(Step::NetDevicesConfigure, || name.clone(), || netdevices::configure(name, addresses))?;
         }
+        if self.plan.namespaces.is_new(NamespaceKind::Network) {
+            stage.act(Step::Loopback, String::new, netdevices::set_loopback_up)?;
+        }
         Ok(())
     }
 

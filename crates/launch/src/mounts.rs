@@ -7,7 +7,7 @@ use crate::failure::Cause;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use wolffia_plan::{FsOption, HostPath, Mount, MountAttributes, MountFallback, MountKind};
 use wolffia_sys::fd::{FileKind, OFlags};
-use wolffia_sys::mount::{self, FsContext, MOUNT_ATTR_IDMAP, MOUNT_ATTR_RDONLY, OpenTree};
+use wolffia_sys::mount::{self, FsContext, MOUNT_ATTR__ATIME, MOUNT_ATTR_IDMAP, MOUNT_ATTR_RDONLY, OpenTree};
 use wolffia_sys::root::Root;
 use wolffia_sys::{Errno, fd, file};
 
@@ -70,6 +70,8 @@ pub(crate) fn set_attributes(mounted: BorrowedFd<'_>, attributes: &MountAttribut
     if set | clear | clear_unless_locked == 0 {
         return Ok(());
     }
+    // A new access time setting is taken only together with the whole mask to clear (mount_setattr(2)).
+    let clear = if set & MOUNT_ATTR__ATIME == 0 { clear } else { clear | MOUNT_ATTR__ATIME };
     match mount::mount_setattr(mounted, false, set, clear | clear_unless_locked, 0, None) {
         Err(error) if error.is(Errno::EPERM) && clear_unless_locked != 0 => {
             Ok(mount::mount_setattr(mounted, false, set, clear, 0, None)?)
@@ -103,11 +105,13 @@ fn new_filesystem(
         context.string("mode", &format!("{:o}", fd::stat(target)?.mode & 0o7777))?;
     }
     context.create()?;
-    let tree = context.mount(0)?;
+    let MountAttributes { set, clear, .. } = mount.attributes;
+    let late = if mount.copy_up { set & MOUNT_ATTR_RDONLY } else { 0 };
+    let tree = context.mount(set & !late)?;
     if mount.copy_up {
         copy_up::directory(target, tree.as_fd())?;
     }
-    set_attributes(tree.as_fd(), &mount.attributes)?;
+    set_attributes(tree.as_fd(), &MountAttributes { set: late, clear, ..mount.attributes })?;
     mount::move_mount(tree.as_fd(), target)?;
     Ok(tree)
 }

@@ -24,3 +24,8 @@ pub fn configure(name: &str, addresses: &[Address]) -> Result<(), Cause> {
     }
     Ok(socket.set_up(index)?)
 }
+
+/// Sets the loopback interface of a new network namespace up, where it is always the first.
+pub fn set_loopback_up() -> Result<(), Cause> {
+    Ok(Socket::open()?.set_up(1)?)
+}

@@ -69,6 +69,8 @@ steps! {
     TimeOffsets = "time.offsets" by Init;
     /// Give moved network devices their addresses and set them up.
     NetDevicesConfigure = "netdevices.configure" by Init;
+    /// Set the loopback interface of a new network namespace up.
+    Loopback = "network.loopback" by Init;
     /// Cut mount propagation to the host.
     MountsPropagation = "mounts.propagation" by Init;
     /// Make the root file system a mount of its own.
