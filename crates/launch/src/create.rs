@@ -6,7 +6,7 @@ use crate::hooks::{self, HookState};
 use crate::init::Init;
 use crate::spawn::{self, Spawned};
 use crate::stage::{Stage, Trace, TraceLine};
-use crate::{idmaps, netdevices, sources, tune};
+use crate::{idmaps, netdevices, settings, sources, tune};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 use wolffia_plan::{Actor, Ids, NamespaceKind, Plan, Step};
@@ -69,6 +69,7 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched, Failure> {
     let stage = Stage { trace: launch.trace.map_or(Trace::Off, Trace::Log) };
     let token = stage.act(Step::NamespacesClone, || "single-threaded".into(), SingleThreaded::check)?;
     let targets = stage.act(Step::NamespacesJoin, String::new, || spawn::targets(&plan.namespaces.join))?;
+    stage.act(Step::Sysctl, || "whose they are".into(), || settings::check_sysctls(&plan.sysctl, &targets))?;
     let (ours, theirs) = stage.act(Step::NamespacesClone, || "handshake".into(), handshake::pair)?;
     let (pid, pidfd) = match spawn::spawn(&stage, &token, &plan.namespaces, &targets, launch.cgroup)? {
         Spawned::Init => {

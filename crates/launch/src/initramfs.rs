@@ -35,7 +35,7 @@ fn cover(path: &str) -> Result<(), Cause> {
     let context = FsContext::open("tmpfs")?;
     context.create()?;
     let tree = context.mount(MOUNT_ATTR_RDONLY)?;
-    let target = mount::open_tree(file::CWD, &path, OpenTree::default())?;
+    let target = mount::open_tree(file::CWD, path, OpenTree::default())?;
     Ok(mount::move_mount(tree.as_fd(), target.as_fd())?)
 }
 

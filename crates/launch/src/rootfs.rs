@@ -8,14 +8,25 @@ use wolffia_sys::mount::{self, MOUNT_ATTR_RDONLY, OpenTree};
 use wolffia_sys::root::Root;
 use wolffia_sys::{file, process};
 
-/// Clones the root's file tree, without attaching it.
-pub fn clone_tree(root: &plan::Root) -> Result<OwnedFd, Cause> {
-    let options = OpenTree { clone: true, recursive: true, ..OpenTree::default() };
-    Ok(mount::open_tree(file::CWD, root.path.as_path(), options)?)
+/// Clones the root's file tree for init, without attaching it. Taken where the host's propagation still holds, so it is cut here:
+/// what is mounted in it would show up on the host otherwise.
+pub fn clone_for_init(root: &plan::Root) -> Result<OwnedFd, Cause> {
+    let tree = clone_tree(root)?;
+    cut(tree.as_fd(), root)?;
+    mount::mount_setattr(tree.as_fd(), false, 0, 0, root.parent_propagation, None)?;
+    Ok(tree)
+}
+
+/// Gives a tree that was cloned on the host the propagation that the container's mount namespace has.
+pub fn cut(tree: BorrowedFd<'_>, root: &plan::Root) -> Result<(), Cause> {
+    Ok(mount::mount_setattr(tree, true, 0, 0, root.host_propagation & !libc::MS_REC, None)?)
 }
 
 /// Attaches the root's clone over the directory it was cloned from: `pivot_root` takes only a mount.
 pub fn open(root: &plan::Root, prepared: Option<OwnedFd>) -> Result<Root, Cause> {
+    let target = fd::open(root.path.as_path(), OFlags::PATH | OFlags::DIRECTORY, 0)?;
+    // Before the clone, because that inherits it.
+    set_parent_propagation(target.as_fd(), root.parent_propagation)?;
     let tree = match prepared {
         Some(tree) => tree,
         None => clone_tree(root)?,
@@ -24,12 +35,13 @@ pub fn open(root: &plan::Root, prepared: Option<OwnedFd>) -> Result<Root, Cause>
         // Already here, because nothing may be created in a root that is the host's own.
         mount::mount_setattr(tree.as_fd(), true, MOUNT_ATTR_RDONLY, 0, 0, None)?;
     }
-    let target = fd::open(root.path.as_path(), OFlags::PATH | OFlags::DIRECTORY, 0)?;
-    if root.host_propagation & libc::MS_SHARED != 0 {
-        set_parent_propagation(target.as_fd(), root.parent_propagation)?;
-    }
     mount::move_mount(tree.as_fd(), target.as_fd())?;
     Ok(Root::from(tree))
+}
+
+fn clone_tree(root: &plan::Root) -> Result<OwnedFd, Cause> {
+    let options = OpenTree { clone: true, recursive: true, ..OpenTree::default() };
+    Ok(mount::open_tree(file::CWD, root.path.as_path(), options)?)
 }
 
 /// Deepest directory that a mount point is looked for from.

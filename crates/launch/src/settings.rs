@@ -1,6 +1,7 @@
 //! Single values that init sets: names, kernel parameters, clocks, memory policy, keyring, propagation.
 
 use crate::failure::Cause;
+use crate::spawn::Target;
 use std::ffi::CString;
 use std::os::fd::AsFd;
 use wolffia_plan::{MemoryPolicy, Mount, MountKind, NamespaceKind, Sysctl, TimeOffset};
@@ -18,6 +19,19 @@ pub fn set_hostname(name: &str) -> Result<(), Cause> {
 
 pub fn set_domainname(name: &str) -> Result<(), Cause> {
     Ok(hostname::set_domainname(name)?)
+}
+
+/// A joined namespace may turn out to be the runtime's own: then writing its parameters would change the host (CVE-2022-0532).
+pub fn check_sysctls(sysctls: &[Sysctl], targets: &[Target]) -> Result<(), Cause> {
+    for sysctl in sysctls {
+        let joined = targets.iter().find(|target| target.flags == sysctl.namespace.clone_flag());
+        let Some(joined) = joined else { continue };
+        let own = namespaces::open_own(sysctl.namespace.file_name())?;
+        if namespaces::same_namespace(joined.descriptor.as_fd(), own.as_fd())? {
+            return Err(format!("sysctl {:?} is not in a separate kernel namespace", sysctl.path.replace('/', ".")).into());
+        }
+    }
+    Ok(())
 }
 
 /// Writes a kernel parameter through the host's /proc as it was opened at the start, never through what the container mounted.

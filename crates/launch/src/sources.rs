@@ -32,10 +32,14 @@ pub fn send(
 ) -> Result<(), Failure> {
     let mut sources = Vec::new();
     if root_is_prepared(plan) {
-        sources.push(stage.act(Step::MountSources, || plan.root.path.to_string(), || rootfs::clone_tree(&plan.root))?);
+        sources.push(stage.act(Step::MountSources, || plan.root.path.to_string(), || rootfs::clone_for_init(&plan.root))?);
     }
     for mount in plan.mounts.iter().filter(|mount| is_prepared(mount)) {
-        sources.push(stage.act(Step::MountSources, || settings::mount_words(mount), || source(token, proc, mount, init))?);
+        sources.push(stage.act(
+            Step::MountSources,
+            || settings::mount_words(mount),
+            || source(token, proc, plan, mount, init),
+        )?);
     }
     while !sources.is_empty() {
         let rest = sources.split_off(sources.len().min(SOURCES_AT_ONCE));
@@ -45,11 +49,12 @@ pub fn send(
     Ok(())
 }
 
-fn source(token: &SingleThreaded, proc: &ProcHandle, mount: &Mount, init: Pid) -> Result<OwnedFd, Cause> {
+fn source(token: &SingleThreaded, proc: &ProcHandle, plan: &Plan, mount: &Mount, init: Pid) -> Result<OwnedFd, Cause> {
     let MountKind::Bind { source, recursive, source_nofollow, .. } = &mount.what else {
         return Err("only a bind mount can be cloned beforehand".into());
     };
     let tree = mounts::clone_source(source, *recursive, *source_nofollow)?;
+    rootfs::cut(tree.as_fd(), &plan.root)?;
     if let Some(map) = &mount.id_map {
         let namespace = match &map.map {
             IdMapSource::Container => namespaces::open_of(init, NamespaceKind::User.file_name())?,
