@@ -43,10 +43,11 @@ impl Cgroup {
             Err(error) => return Err(dir.file_error("write", "cgroup.kill", error)),
         }
         // After the kill, so that no frozen process runs on in between.
-        if dir.must_read("cgroup.freeze")?.trim_end() == "1" {
-            dir.must_write("cgroup.freeze", "0")?;
+        match dir.read("cgroup.freeze") {
+            Ok(text) if text.trim_end() == "1" => dir.must_write("cgroup.freeze", "0"),
+            Err(error) if !tree::is_gone(&error) => Err(dir.file_error("read", "cgroup.freeze", error)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Stops every process in it and below it, and waits until they stand still.

@@ -139,6 +139,17 @@ fn a_frozen_counter_stands_still_and_goes_on() {
 }
 
 #[test]
+fn a_cgroup_that_somebody_removed_is_empty() {
+    let Some(area) = Area::new("removed") else { return };
+    let cgroup = Cgroup::create(&area.mount, &area.path("c")).unwrap();
+    fs::remove_dir(area.host("c")).unwrap();
+    assert_eq!(cgroup.processes().unwrap(), []);
+    cgroup.kill_all(15).unwrap();
+    cgroup.kill_all(9).unwrap();
+    cgroup.remove().unwrap();
+}
+
+#[test]
 fn a_thaw_below_a_frozen_cgroup_says_so() {
     let Some(area) = Area::new("above") else { return };
     let below = Cgroup::create(&area.mount, &area.path("outer/inner")).unwrap();

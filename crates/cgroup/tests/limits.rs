@@ -65,7 +65,10 @@ fn a_controller_is_handed_down_when_a_limit_needs_it() {
 fn a_cgroup_with_processes_hands_nothing_down_and_the_error_says_so() {
     let Some(area) = area("busy") else { return };
     let cgroup = Cgroup::create(&area.mount, &area.path("a/b")).unwrap();
-    fs::write(area.host("a/cgroup.subtree_control"), "-hugetlb").unwrap();
+    let enabled = fs::read_to_string(area.host("a/cgroup.subtree_control")).unwrap();
+    for controller in enabled.split_whitespace() {
+        fs::write(area.host("a/cgroup.subtree_control"), format!("-{controller}")).unwrap();
+    }
     let _sleeper = Running::sleep().in_cgroup(&area.host("a"));
     let error = limit(&cgroup, vec![write(MAX, "0")]).unwrap_err().to_string();
     let start = format!(
