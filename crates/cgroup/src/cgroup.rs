@@ -1,11 +1,11 @@
 //! A container's cgroup: made, opened, joined, removed.
 
 use crate::CgroupError;
-use crate::controllers;
 use crate::events::{self, Event};
 use crate::files::{DIRECTORY, Dir};
 use crate::processes::process_ids;
 use crate::tree::{self, Visitor};
+use crate::{controllers, devices};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -119,7 +119,10 @@ impl Cgroup {
         // Not ours: it stays, but nothing of the container stays in it.
         let mut count = Count { cgroups: 0 };
         tree::walk(self.dir.as_fd(), &self.path, &mut count)?;
-        Ok(count.cgroups == 0 && events::is(self.as_dir(), Event::Empty)?)
+        if count.cgroups > 0 || !events::is(self.as_dir(), Event::Empty)? {
+            return Ok(false);
+        }
+        devices::detach(self.as_dir()).map(|()| true)
     }
 
     /// Removes the cgroups above that we or an earlier container of ours made, up to the first that is in use or was there.

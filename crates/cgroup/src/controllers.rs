@@ -108,3 +108,17 @@ fn refusal_cure(at: &str, controller: &str, error: &sys::Error) -> String {
 fn contains(list: &str, controller: &str) -> bool {
     list.split_whitespace().any(|one| one == controller)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cure_can_be_pasted_into_a_shell() {
+        let cure = delegation_cure("memory");
+        let file = "/etc/systemd/system/user@.service.d/delegate.conf";
+        assert!(cure.contains(r"printf '[Service]\nDelegate=cpu cpuset io memory pids\n'"), "{cure}");
+        assert!(cure.contains(&format!(">{file} && systemctl daemon-reload")), "{cure}");
+        assert!(delegation_cure("hugetlb").contains("systemd delegates no hugetlb controller"));
+    }
+}

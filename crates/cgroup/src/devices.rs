@@ -3,7 +3,7 @@
 use crate::CgroupError;
 use crate::files::Dir;
 use std::collections::BTreeSet;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use wolffia_plan::resources::{DeviceAccess, DeviceRule, DeviceType};
 use wolffia_sys as sys;
 use wolffia_sys::bpf::Instruction;
@@ -11,13 +11,33 @@ use wolffia_sys::bpf::Instruction;
 const CURE: &str = "it takes CAP_BPF or CAP_SYS_ADMIN on the host and a kernel with CONFIG_CGROUP_BPF; \
                     run without cgroups (--cgroup-manager disabled) where that cannot be had";
 
-/// Denies the processes of `dir`, and of all cgroups below it, every device that `rules` do not allow.
+/// Denies the processes of `dir`, and of all cgroups below it, every device that `rules` do not allow. It takes the
+/// place of a program that an earlier call left there; those of others (systemd's) stay and must allow as well.
 pub(crate) fn attach(dir: Dir<'_>, rules: &[DeviceRule]) -> Result<(), CgroupError> {
     let path = || dir.path.to_owned();
-    let failed = |act| move |source| CgroupError::Devices { act, path: path(), cure: CURE, source };
     let program = compile(rules).ok_or_else(|| CgroupError::TooManyRules { path: path(), count: rules.len() })?;
-    let program = sys::bpf::load_device_program(&program).map_err(failed("load"))?;
-    sys::bpf::attach_device_program(dir.fd, program.as_fd()).map_err(failed("attach"))
+    let program = sys::bpf::load_device_program(&program).map_err(failed(dir, "load"))?;
+    let earlier = sys::bpf::device_programs(dir.fd).map_err(failed(dir, "look for"))?;
+    sys::bpf::attach_device_program(dir.fd, program.as_fd()).map_err(failed(dir, "attach"))?;
+    detach_all(dir, &earlier)
+}
+
+/// Takes our program away from a cgroup that outlives the container.
+pub(crate) fn detach(dir: Dir<'_>) -> Result<(), CgroupError> {
+    match sys::bpf::device_programs(dir.fd) {
+        // Who may not ask, or asks a kernel that has no such programs, has attached none.
+        Err(error) if [sys::Errno::EPERM, sys::Errno::EINVAL, sys::Errno::ENOSYS].contains(&error.errno) => Ok(()),
+        programs => detach_all(dir, &programs.map_err(failed(dir, "look for"))?),
+    }
+}
+
+fn detach_all(dir: Dir<'_>, programs: &[OwnedFd]) -> Result<(), CgroupError> {
+    programs.iter().try_for_each(|one| sys::bpf::detach_device_program(dir.fd, one.as_fd()).map_err(failed(dir, "detach")))
+}
+
+fn failed(dir: Dir<'_>, act: &'static str) -> impl FnOnce(sys::Error) -> CgroupError {
+    let path = dir.path.to_owned();
+    move |source| CgroupError::Devices { act, path, cure: CURE, source }
 }
 
 /// The registers of the program. The kernel passes its context in 1 and takes the verdict from 0.

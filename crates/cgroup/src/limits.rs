@@ -8,6 +8,8 @@ use wolffia_sys as sys;
 impl Cgroup {
     /// Sets all limits, in their order. A limit that cannot be set is an error that names its field of the
     /// configuration, the controller, the file, and the cure.
+    ///
+    /// Once more for an update: with `devices` left out, as runc leaves them as they are.
     pub fn limit(&self, resources: &Resources) -> Result<(), CgroupError> {
         for check in &resources.checks {
             check_usage(self.as_dir(), check)?;

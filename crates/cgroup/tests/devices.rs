@@ -86,6 +86,22 @@ fn a_cgroup_below_cannot_allow_more() {
 }
 
 #[test]
+fn a_program_replaces_the_one_before_and_goes_with_the_container() {
+    let Some(area) = area("again") else { return };
+    fs::create_dir(area.host("kept")).unwrap();
+    // More often than a cgroup can have programs.
+    for _ in 0..70 {
+        limited(&area, "kept", vec![char(true, 1, 3, READ)]);
+    }
+    assert!(!shell(&area, "kept", ": </dev/zero"));
+    let kept = limited(&area, "kept", vec![char(true, 1, 5, READ)]);
+    assert!(shell(&area, "kept", ": </dev/zero"));
+    assert!(!shell(&area, "kept", ": </dev/null"));
+    kept.remove().unwrap();
+    assert!(shell(&area, "kept", ": </dev/null && : </dev/full"), "the cgroup was there before, the program was ours");
+}
+
+#[test]
 fn the_largest_list_that_an_engine_could_send_is_accepted() {
     let Some(area) = area("many") else { return };
     let rules = (0..4000).map(|minor| char(minor % 2 == 0, 10, minor, if minor % 3 == 0 { READ } else { ALL })).collect();
