@@ -54,8 +54,12 @@ impl ProcHandle {
         self.write(&format!("{pid}/{name}"), bytes)
     }
 
-    /// Opens the file or directory at `path` (relative to /proc).
+    /// Opens the file or directory at `path` (relative to /proc, of plain names).
     pub fn open_file(&self, path: &str, flags: OFlags) -> Result<OwnedFd> {
+        // A path that leaves procfs gives EXDEV too, and is nothing that a mount was put over.
+        if path.split('/').any(|name| matches!(name, "" | "..")) {
+            return Err(Error::new("openat2", format!("/proc, {path:?}"), Errno::EINVAL));
+        }
         let file = match open_beneath(self.mounted.as_fd(), path, flags) {
             Err(error) if error.is(Errno::EXDEV) => open_beneath(self.private(path)?, path, flags)?,
             outcome => outcome?,

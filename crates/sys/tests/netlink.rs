@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Step, need_root, run, skip, within};
+use common::{Step, run, skip, within};
 use std::os::fd::AsFd;
 use std::process::{Command, ExitCode};
 use wolffia_sys::netlink::{Address, Socket};
@@ -35,7 +35,6 @@ fn inet(bytes: [u8; 4], prefix: u8) -> Address {
 
 /// Runs `step` in a new network namespace; a skip there is a skip of the whole step.
 fn in_new_network(step: impl FnOnce()) {
-    need_root();
     if Command::new("ip").arg("-V").output().is_err() {
         skip("needs ip(8)");
     }

@@ -75,7 +75,6 @@ fn a_child_has_pid_and_pidfd() {
 }
 
 fn a_new_pid_namespace_begins_with_1() {
-    need_root();
     common::within(libc::CLONE_NEWPID as u64, || {
         assert_eq!(process::getpid().get(), 1);
         assert_eq!(process::getppid(), None);

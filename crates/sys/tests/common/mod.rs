@@ -66,9 +66,22 @@ pub fn start(request: &CloneRequest<'_>, step: impl FnOnce()) -> std::os::fd::Ow
     }
 }
 
-/// Runs `step` in new namespaces of these kinds and passes its failure on.
+/// Runs `step` as root in new namespaces of these kinds, and passes its failure on. Who is not root becomes it in a user
+/// namespace, so that the steps hold for rootless callers too.
 pub fn within(kinds: u64, step: impl FnOnce()) {
-    let status = in_child(&CloneRequest { flags: kinds, ..CloneRequest::default() }, step);
+    let (_, uid, _) = wolffia_sys::ids::getresuid().unwrap();
+    let (_, gid, _) = wolffia_sys::ids::getresgid().unwrap();
+    let new_user = if uid == 0 { 0 } else { libc::CLONE_NEWUSER as u64 };
+    let request = CloneRequest { flags: kinds | new_user, ..CloneRequest::default() };
+    let status = in_child(&request, || {
+        if uid != 0 {
+            let write = |name: &str, text: String| std::fs::write(format!("/proc/self/{name}"), text).unwrap();
+            write("setgroups", "deny".into());
+            write("uid_map", format!("0 {uid} 1"));
+            write("gid_map", format!("0 {gid} 1"));
+        }
+        step();
+    });
     assert_eq!(status, ExitStatus::Exited(0));
 }
 
