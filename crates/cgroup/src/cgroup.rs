@@ -2,7 +2,7 @@
 
 use crate::CgroupError;
 use crate::events::{self, Event};
-use crate::files::{DIRECTORY, Dir};
+use crate::files::{self, DIRECTORY, Dir};
 use crate::processes::process_ids;
 use crate::tree::{self, Visitor};
 use crate::{controllers, devices};
@@ -86,6 +86,22 @@ impl Cgroup {
         self.as_dir().must_write("cgroup.procs", &pid.to_string())
     }
 
+    /// Gives it to the container's root user, who may then make cgroups in it: the directory and the files that
+    /// /sys/kernel/cgroup/delegate lists. The limits stay with whoever made it (config-linux.md, "cgroup ownership").
+    pub fn delegate(&self, uid: u32, gid: u32) -> Result<(), CgroupError> {
+        let failed = |source| CgroupError::Failed { act: "delegate", path: self.path.clone(), source };
+        sys::fd::fchown(&self.dir, uid, gid).map_err(failed)?;
+        for file in delegated_files().map_err(failed)? {
+            // To write: some cannot be read (memory.reclaim).
+            match self.as_dir().open_to_write(&file) {
+                // Listed for other controllers, or by a newer kernel.
+                Err(error) if error.is(sys::Errno::ENOENT) => {}
+                opened => opened.and_then(|file| sys::fd::fchown(file, uid, gid)).map_err(failed)?,
+            }
+        }
+        Ok(())
+    }
+
     /// Removes every cgroup below it, then itself and those above it, as far as `create` made them. Kills what is still
     /// in it. A cgroup that is gone already is no error; a parent that others use by now stays.
     pub fn remove(&self) -> Result<(), CgroupError> {
@@ -157,6 +173,16 @@ impl Cgroup {
                 }
             },
         }
+    }
+}
+
+/// A kernel without the list has these three (config-linux.md, "cgroup ownership").
+fn delegated_files() -> Result<Vec<String>, sys::Error> {
+    match sys::fd::open("/sys/kernel/cgroup/delegate", OFlags::RDONLY, 0) {
+        Err(error) if error.is(sys::Errno::ENOENT) => {
+            Ok(["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"].map(str::to_owned).to_vec())
+        }
+        list => Ok(files::read_text(list?.as_fd())?.lines().filter(|name| !name.contains('/')).map(str::to_owned).collect()),
     }
 }
 

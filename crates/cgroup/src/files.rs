@@ -25,6 +25,10 @@ impl Dir<'_> {
         sys::fd::openat(self.fd, file, READ, 0)
     }
 
+    pub fn open_to_write(self, file: &str) -> Result<OwnedFd, sys::Error> {
+        sys::fd::openat(self.fd, file, WRITE, 0)
+    }
+
     /// The file's text. The kernel writes ASCII; anything else is shown as it can be.
     pub fn read(self, file: &str) -> Result<String, sys::Error> {
         read_text(self.open_to_read(file)?.as_fd())
@@ -32,8 +36,7 @@ impl Dir<'_> {
 
     /// One write(2) of `value`: the kernel takes each write as one command.
     pub fn write(self, file: &str, value: &str) -> Result<(), sys::Error> {
-        let fd = sys::fd::openat(self.fd, file, WRITE, 0)?;
-        sys::fd::write_all(fd.as_fd(), value.as_bytes())
+        sys::fd::write_all(self.open_to_write(file)?, value.as_bytes())
     }
 
     /// Whether there is such a file.

@@ -4,6 +4,7 @@ mod common;
 
 use common::{Area, Running};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use wolffia_cgroup::{Cgroup, CgroupError};
@@ -147,6 +148,28 @@ fn a_cgroup_that_somebody_removed_is_empty() {
     cgroup.kill_all(15).unwrap();
     cgroup.kill_all(9).unwrap();
     cgroup.remove().unwrap();
+}
+
+#[test]
+fn a_delegated_cgroup_belongs_to_the_container_but_its_limits_do_not() {
+    let Some(area) = Area::new("delegate") else { return };
+    if fs::metadata("/proc/self").unwrap().uid() != 0 || fs::read_to_string("/proc/self/uid_map").unwrap().trim().ends_with(" 1")
+    {
+        println!("skipped: only root with more than one id can give a file away");
+        return;
+    }
+    let cgroup = Cgroup::create(&area.mount, &area.path("c")).unwrap();
+    cgroup.delegate(2000, 2001).unwrap();
+    let owner = |file: &str| fs::metadata(area.host("c").join(file)).map(|found| (found.uid(), found.gid())).unwrap();
+    for file in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads", "memory.reclaim"] {
+        if file == "memory.reclaim" && !area.host("c").join(file).exists() {
+            continue;
+        }
+        assert_eq!(owner(file), (2000, 2001), "{file}");
+    }
+    for file in ["cgroup.freeze", "cgroup.kill", "cgroup.max.depth"] {
+        assert_eq!(owner(file), (0, 0), "{file}");
+    }
 }
 
 #[test]
