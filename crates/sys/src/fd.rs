@@ -307,7 +307,7 @@ pub fn dup_to(fd: impl AsFd, number: i32) -> Result<()> {
     if fd.as_raw_fd() == number {
         return set_cloexec(fd, false);
     }
-    // SAFETY: dup2 touches no memory; the number's former owner was told above.
+    // SAFETY: dup2 touches no memory, and by this function's contract nothing of ours lives at `number`.
     let outcome = unsafe { libc::dup2(fd.as_raw_fd(), number) };
     check(outcome.into(), "dup2", args).map(drop)
 }
