@@ -4,7 +4,7 @@ use crate::failure::{Cause, Failure};
 use crate::handshake::{self, FromInit, Proceed, RuntimeSide, Silence, ToInit};
 use crate::hooks::{self, HookState};
 use crate::init::Init;
-use crate::spawn::{self, Spawned};
+use crate::spawn::{self, Fledgling, Spawned};
 use crate::stage::{Stage, Trace, TraceLine};
 use crate::{idmaps, netdevices, settings, sources, tune};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -39,14 +39,11 @@ impl std::fmt::Debug for Launch<'_> {
     }
 }
 
-/// An init that has done everything but start. Dropped, it is killed: nothing is left behind by a caller that fails.
+/// An init that has done everything but start. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Launched {
-    pid: Pid,
-    pidfd: OwnedFd,
+    init: Fledgling,
     channel: RuntimeSide,
-    /// Still ours to kill.
-    armed: bool,
 }
 
 /// A process that runs the payload, our own child.
@@ -71,18 +68,18 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched, Failure> {
     let targets = stage.act(Step::NamespacesJoin, String::new, || spawn::targets(&plan.namespaces.join))?;
     stage.act(Step::Sysctl, || "whose they are".into(), || settings::check_sysctls(&plan.sysctl, &targets))?;
     let (ours, theirs) = stage.act(Step::NamespacesClone, || "handshake".into(), handshake::pair)?;
-    let (pid, pidfd) = match spawn::spawn(&stage, &token, &plan.namespaces, &targets, launch.cgroup)? {
+    let init = match spawn::spawn(&stage, &token, &plan.namespaces, &targets, launch.cgroup)? {
         Spawned::Init => {
             // The other end must be gone here, or init would never see the runtime's end of file.
             drop(ours);
             let dumpable_until_mapped = matches!(plan.ids, Ids::Mapped { .. }) && ids::geteuid() != 0;
-            let tracing = launch.trace.is_some();
+            let tracing = launch.trace.is_some() || cfg!(feature = "faults");
             Init { plan, state: &launch.state, dumpable_until_mapped, listener: launch.listener, tracing }.run(theirs)
         }
-        Spawned::Runtime { pid, pidfd } => (pid, pidfd),
+        Spawned::Runtime(init) => init,
     };
     drop(theirs);
-    let launched = Launched { pid, pidfd, channel: ours, armed: true };
+    let launched = Launched { init, channel: ours };
     send_off(&stage, &token, plan, &launched)?;
     accompany(&stage, plan, &launched, &launch.state, launch.console)?;
     Ok(launched)
@@ -90,7 +87,7 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched, Failure> {
 
 /// What init cannot do for itself, and the word to begin.
 fn send_off(stage: &Stage<'_>, token: &SingleThreaded, plan: &Plan, launched: &Launched) -> Result<(), Failure> {
-    let pid = launched.pid;
+    let pid = launched.init.pid;
     let proc = stage.act(Step::IdsMap, || "/proc".into(), ProcHandle::open)?;
     if let Some(score) = plan.process.as_ref().and_then(|process| process.oom_score_adj) {
         // Before init hides from ptrace: its /proc files belong to root afterwards.
@@ -126,7 +123,7 @@ fn accompany(
         match launched.next(stage, Step::NamespacesClone, limit)? {
             FromInit::Console { name, master } => stage.act(Step::Console, || name.clone(), || console(&name, master))?,
             FromInit::HooksWanted => {
-                let state = state.with("creating", Some(launched.pid.get()));
+                let state = state.with("creating", Some(launched.init.pid.get()));
                 let directory = plan.bundle.as_path();
                 stage
                     .act(Step::HooksPrestart, String::new, || hooks::run("prestart", &plan.hooks.prestart, &state, directory))?;
@@ -137,7 +134,7 @@ fn accompany(
             }
             FromInit::TuneWanted => {
                 if let (Actor::Parent, Some(process)) = (plan.tuned_by, &plan.process) {
-                    tune::apply(stage, process, Some(launched.pid))?;
+                    tune::apply(stage, process, Some(launched.init.pid))?;
                 }
                 stage.act(Step::Rlimits, || "done".into(), || launched.channel.send(&ToInit::Tuned))?;
             }
@@ -149,44 +146,30 @@ fn accompany(
 
 impl Launched {
     pub fn pid(&self) -> Pid {
-        self.pid
+        self.init.pid
     }
 
     pub fn pidfd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
+        self.init.pidfd.as_fd()
     }
 
     /// `create`: init waits on its socket; the caller may end.
-    pub fn stay(mut self) -> Result<(), Failure> {
+    pub fn stay(self) -> Result<(), Failure> {
         self.channel.send(&ToInit::Stay).map_err(|cause| Failure::new(Step::StartWait, "", cause))?;
-        self.armed = false;
-        Ok(())
+        self.init.release().map(drop)
     }
 
     /// `run`: init starts now. Returns when the payload is executed.
-    pub fn start(mut self, trace: Option<&dyn Fn(TraceLine)>) -> Result<Running, Failure> {
+    pub fn start(self, trace: Option<&dyn Fn(TraceLine)>) -> Result<Running, Failure> {
         self.channel.send(&ToInit::Start).map_err(|cause| Failure::new(Step::StartWait, "", cause))?;
         let stage = Stage { trace: trace.map_or(Trace::Off, Trace::Log) };
-        crate::start::until_executed(&stage, &self.channel, self.pidfd.as_fd())?;
-        self.armed = false;
-        Ok(Running { pid: self.pid, pidfd: self.pidfd.try_clone().map_err(|error| Failure::new(Step::Exec, "pidfd", error))? })
+        crate::start::until_executed(&stage, &self.channel, self.init.pidfd.as_fd())?;
+        self.init.release()
     }
 
     fn next(&self, stage: &Stage<'_>, step: Step, limit: Option<Duration>) -> Result<FromInit, Failure> {
-        next_word(stage, &self.channel, self.pidfd.as_fd(), step, limit)?
-            .map_err(|silence| Failure::new(step, "init", died(&silence, self.pidfd.as_fd())))
-    }
-}
-
-impl Drop for Launched {
-    fn drop(&mut self) {
-        if self.armed {
-            // Nothing to report to: the failure that led here is the one that is told. A process that is gone needs no kill.
-            let killed = pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL);
-            if killed.is_ok() {
-                drop(pidfd::wait(self.pidfd.as_fd()));
-            }
-        }
+        next_word(stage, &self.channel, self.pidfd(), step, limit)?
+            .map_err(|silence| Failure::new(step, "init", died(&silence, self.pidfd())))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::failure::{Cause, Failure};
 use crate::handshake::{self, FromInit, InitSide, RuntimeSide, ToInit};
 use crate::init::{execute, hand_over, settle_identity};
-use crate::spawn::{self, Spawned, Target};
+use crate::spawn::{self, Fledgling, Spawned, Target};
 use crate::stage::{Stage, Trace, TraceLine};
 use crate::start::until_executed;
 use crate::{console, create, identity, settings, tune};
@@ -49,22 +49,19 @@ pub fn exec(exec: Exec<'_>) -> Result<create::Running, Failure> {
     let token = stage.act(Step::NamespacesJoin, || "single-threaded".into(), SingleThreaded::check)?;
     let target = stage.act(Step::NamespacesJoin, || "container".into(), || target(&exec))?;
     let (ours, theirs) = stage.act(Step::NamespacesJoin, || "handshake".into(), handshake::pair)?;
-    let (pid, pidfd) = match spawn::spawn(&stage, &token, &Namespaces::default(), &target, exec.cgroup)? {
+    let tenant = match spawn::spawn(&stage, &token, &Namespaces::default(), &target, exec.cgroup)? {
         Spawned::Init => {
             drop(ours);
             Tenant { exec: &exec }.run(theirs)
         }
-        Spawned::Runtime { pid, pidfd } => (pid, pidfd),
+        Spawned::Runtime(tenant) => tenant,
     };
     drop(theirs);
-    let mut guard = Guard { pidfd, armed: true };
-    prepare(&stage, exec.process, pid)?;
-    accompany(&stage, exec.process, pid, guard.pidfd.as_fd(), &ours, exec.tuned_by, exec.console)?;
+    prepare(&stage, exec.process, tenant.pid)?;
+    accompany(&stage, exec.process, &tenant, &ours, exec.tuned_by, exec.console)?;
     stage.act(Step::StartWait, String::new, || ours.send(&ToInit::Start))?;
-    until_executed(&stage, &ours, guard.pidfd.as_fd())?;
-    guard.armed = false;
-    let pidfd = guard.pidfd.try_clone().map_err(|error| Failure::new(Step::Exec, "pidfd", error))?;
-    Ok(create::Running { pid, pidfd })
+    until_executed(&stage, &ours, tenant.pidfd.as_fd())?;
+    tenant.release()
 }
 
 /// All namespaces in one setns(2), by init's pidfd: none of them can be swapped in between.
@@ -86,12 +83,12 @@ fn prepare(stage: &Stage<'_>, process: &Process, pid: Pid) -> Result<(), Failure
 fn accompany(
     stage: &Stage<'_>,
     process: &Process,
-    pid: Pid,
-    pidfd: BorrowedFd<'_>,
+    tenant: &Fledgling,
     channel: &RuntimeSide,
     tuned_by: Actor,
     console: &mut dyn FnMut(&str, OwnedFd) -> Result<(), Cause>,
 ) -> Result<(), Failure> {
+    let pidfd = tenant.pidfd.as_fd();
     stage.act(Step::SessionStart, || "proceed".into(), || channel.send(&ToInit::Proceed(handshake::Proceed::default())))?;
     loop {
         let word = create::next_word(stage, channel, pidfd, Step::NamespacesJoin, Some(SILENCE_LIMIT))?
@@ -100,7 +97,7 @@ fn accompany(
             FromInit::Console { name, master } => stage.act(Step::Console, || name.clone(), || console(&name, master))?,
             FromInit::TuneWanted => {
                 if tuned_by == Actor::Parent {
-                    tune::apply(stage, process, Some(pid))?;
+                    tune::apply(stage, process, Some(tenant.pid))?;
                 }
                 stage.act(Step::Rlimits, || "done".into(), || channel.send(&ToInit::Tuned))?;
             }
@@ -124,7 +121,8 @@ impl Tenant<'_, '_> {
 
     fn become_payload(&self, channel: &InitSide) -> Result<Infallible, Failure> {
         let (exec, payload) = (self.exec, self.exec.process);
-        let trace = if exec.trace.is_some() { Trace::Channel(channel) } else { Trace::Off };
+        let tracing = exec.trace.is_some() || cfg!(feature = "faults");
+        let trace = if tracing { Trace::Channel(channel) } else { Trace::Off };
         let stage = Stage { trace };
         stage.act(Step::SessionStart, String::new, || -> Result<(), Cause> {
             // The bridge did this before it joined; said again, because a change of user could have undone it.
@@ -171,16 +169,3 @@ impl Tenant<'_, '_> {
     }
 }
 
-/// Kills a process that never got to its payload.
-struct Guard {
-    pidfd: OwnedFd,
-    armed: bool,
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if self.armed && wolffia_sys::pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL).is_ok() {
-            drop(wolffia_sys::pidfd::wait(self.pidfd.as_fd()));
-        }
-    }
-}

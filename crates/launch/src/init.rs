@@ -232,9 +232,9 @@ impl Init<'_> {
         }
         let trace = if self.tracing { Trace::Channel(channel) } else { Trace::Off };
         let stage = Stage { trace };
-        let (Some(program), Some(payload)) = (program, &self.plan.process) else {
-            return Err(wait("the configuration has no `process`, so there is nothing to start".into()));
-        };
+        let nothing = "the configuration has no `process`, so there is nothing to start";
+        let (program, payload) =
+            stage.act(Step::StartWait, String::new, || program.zip(self.plan.process.as_ref()).ok_or(nothing))?;
         let hooks = &self.plan.hooks.start_container;
         if !hooks.is_empty() {
             let state = self.state.with("created", Some(process::getpid().get()));

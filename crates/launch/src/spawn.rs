@@ -1,5 +1,6 @@
 //! Making init: one `clone3`; through a bridge when namespaces are joined.
 
+use crate::create::Running;
 use crate::failure::{Cause, Failure};
 use crate::stage::Stage;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,7 +17,40 @@ const BRIDGE_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub enum Spawned {
     Init,
-    Runtime { pid: Pid, pidfd: OwnedFd },
+    Runtime(Fledgling),
+}
+
+/// A process on its way to the payload. Dropped before it is released, it is killed: a caller that fails leaves nothing behind.
+#[derive(Debug)]
+pub struct Fledgling {
+    pub pid: Pid,
+    pub pidfd: OwnedFd,
+    released: bool,
+}
+
+impl Fledgling {
+    fn new(pid: Pid, pidfd: OwnedFd) -> Self {
+        Self { pid, pidfd, released: false }
+    }
+
+    /// It may live on.
+    pub fn release(mut self) -> Result<Running, Failure> {
+        let pidfd = self.pidfd.try_clone().map_err(|error| Failure::new(Step::Exec, "pidfd", error))?;
+        self.released = true;
+        Ok(Running { pid: self.pid, pidfd })
+    }
+}
+
+impl Drop for Fledgling {
+    fn drop(&mut self) {
+        if !self.released {
+            // Nothing to report to: the failure that led here is the one that is told. A process that is gone needs no kill.
+            let killed = pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL);
+            if killed.is_ok() {
+                drop(pidfd::wait(self.pidfd.as_fd()));
+            }
+        }
+    }
 }
 
 /// A namespace that is entered: what it is for messages, the descriptor, and the `CLONE_NEW*` bits.
@@ -52,16 +86,17 @@ pub fn spawn(
     cgroup: Option<BorrowedFd<'_>>,
 ) -> Result<Spawned, Failure> {
     let request = CloneRequest { flags: new.clone_flags(), cgroup, sibling: false };
+    let here = |spawned: &Spawned| matches!(spawned, Spawned::Runtime(_));
     if targets.is_empty() {
-        return stage.act(Step::NamespacesClone, || words(new), || clone(token, &request));
+        return stage.act_where(Step::NamespacesClone, || words(new), here, || clone(token, &request));
     }
-    stage.act(Step::NamespacesJoin, || joined_words(targets), || across_a_bridge(token, request, targets))
+    stage.act_where(Step::NamespacesJoin, || joined_words(targets), here, || across_a_bridge(token, request, targets))
 }
 
 fn clone(token: &SingleThreaded, request: &CloneRequest<'_>) -> Result<Spawned, Cause> {
     Ok(match process::clone3(token, request)? {
         Forked::Child => Spawned::Init,
-        Forked::Parent { pid, pidfd } => Spawned::Runtime { pid, pidfd },
+        Forked::Parent { pid, pidfd } => Spawned::Runtime(Fledgling::new(pid, pidfd)),
     })
 }
 
@@ -90,7 +125,7 @@ fn across_a_bridge(token: &SingleThreaded, request: CloneRequest<'_>, targets: &
         return Err(Cause { text: text.to_owned(), errno: errno.parse().unwrap_or(0) });
     };
     let pidfd = descriptors.into_iter().next().ok_or("the process that joins the namespaces sent no descriptor")?;
-    Ok(Spawned::Runtime { pid, pidfd })
+    Ok(Spawned::Runtime(Fledgling::new(pid, pidfd)))
 }
 
 /// The bridge itself: joins, makes init, tells the runtime init's pid, ends. Returns only as init.

@@ -47,19 +47,31 @@ impl Stage<'_> {
         object: impl Fn() -> String,
         work: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, Failure> {
+        self.act_where(step, object, |_| true, work)
+    }
+
+    /// The same for work that returns in two processes: only the one where `here` holds tells of it.
+    pub fn act_where<T, E: Into<Cause>>(
+        &self,
+        step: Step,
+        object: impl Fn() -> String,
+        here: impl FnOnce(&T) -> bool,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, Failure> {
         let begun = match self.trace {
             Trace::Off => None,
             _ => Some(Instant::now()),
         };
-        let result = work().map_err(|error| Failure::new(step, object(), error));
-        if let (Some(begun), Ok(_)) = (begun, &result) {
+        let done = work().map_err(|error| Failure::new(step, object(), error))?;
+        if !here(&done) {
+            return Ok(done);
+        }
+        if let Some(begun) = begun {
             self.report(TraceLine { step, object: object(), microseconds: begun.elapsed().as_micros() as u64 })?;
         }
         #[cfg(feature = "faults")]
-        if result.is_ok() {
-            crate::fault::after(step, &self.trace).map_err(|cause| Failure::new(step, object(), cause))?;
-        }
-        result
+        crate::fault::after(step, &self.trace).map_err(|cause| Failure::new(step, object(), cause))?;
+        Ok(done)
     }
 
     fn report(&self, line: TraceLine) -> Result<(), Failure> {
