@@ -1,6 +1,6 @@
 //! Readers of the kernel's text files in `/proc`.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// A file of `/proc`, or nothing where it cannot be read: not every bundle mounts `/proc`.
 pub fn text(path: &str) -> Option<String> {
@@ -23,14 +23,6 @@ pub fn field<'text>(status: &'text str, name: &str) -> Option<&'text str> {
 pub fn stat_fields(stat: &str) -> Vec<i64> {
     let after = stat.rfind(')').map_or(stat, |end| &stat[end + 1..]);
     after.split_whitespace().skip(1).map(|word| word.parse().unwrap_or(0)).collect()
-}
-
-/// `name : value` lines, as `/proc/self/sched` writes them.
-pub fn colon_table(text: &str) -> Map<String, Value> {
-    text.lines()
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.trim().to_owned(), number_or_word(value.trim())))
-        .collect()
 }
 
 /// Every mount of `/proc/self/mountinfo`, see proc_pid_mountinfo(5).

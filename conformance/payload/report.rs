@@ -1,7 +1,7 @@
 //! The verb `report`: everything that this process can see of what the runtime made for it.
 
 use crate::Answer;
-use crate::proc_text::{colon_table, field, mounts, stat_fields, table, text};
+use crate::proc_text::{field, mounts, stat_fields, table, text};
 use nix::sys::resource::{Resource, getrlimit};
 use serde_json::{Map, Value, json};
 
@@ -89,7 +89,6 @@ fn scheduling(status: &str) -> Map<String, Value> {
         "nice": stat.get(15),
         "rt_priority": stat.get(36),
         "policy": stat.get(37),
-        "sched": colon_table(&text("/proc/self/sched").unwrap_or_default()),
         "cpus": field(status, "Cpus_allowed_list"),
         "memory_policy": numa.lines().next().and_then(|line| line.split(' ').nth(1)),
         "personality": text("/proc/self/personality").map(|word| word.trim().to_owned()),

@@ -15,13 +15,15 @@ pub struct Bench {
     pub runtime: Runtime,
     pub who: Identity,
     pub folder: PathBuf,
+    /// Whether the runtime can make a cgroup for a container.
+    pub has_cgroup: bool,
     payload: PathBuf,
     made: Cell<u32>,
 }
 
 impl Bench {
-    pub fn new(runtime: Runtime, who: Identity, folder: PathBuf, payload: PathBuf) -> Self {
-        Self { runtime, who, folder, payload, made: Cell::new(0) }
+    pub fn new(runtime: Runtime, who: Identity, has_cgroup: bool, folder: PathBuf, payload: PathBuf) -> Self {
+        Self { runtime, who, folder, has_cgroup, payload, made: Cell::new(0) }
     }
 
     /// A new bundle with the ordinary configuration.
@@ -31,7 +33,7 @@ impl Bench {
 
     /// An id that no other container on this host has.
     pub fn id(&self) -> String {
-        format!("conformance-{}-{}", std::process::id(), self.next())
+        format!("{}{}", ids_of(std::process::id()), self.next())
     }
 
     /// The payload on the host, for hooks.
@@ -118,9 +120,30 @@ impl Bench {
         if rustix::process::getuid().is_root() { Ok(()) } else { Err(skip(format!("the suite must be root: {why}"))) }
     }
 
+    /// For what a runtime may decline to do for an unprivileged user: an error is as good as the deed.
+    pub fn refusable(&self, bundle: &Bundle) -> Verdict {
+        let id = self.id();
+        let output = self.try_create(bundle, &id)?;
+        let container = Container::made(self, id, &output);
+        drop(container);
+        if output.code != 0 && !self.who.is_root() {
+            return Err(skip(format!("refused to an unprivileged user: {}", output.said())));
+        }
+        Ok(())
+    }
+
+    pub fn needs_cgroup(&self) -> Verdict {
+        if self.has_cgroup { Ok(()) } else { Err(skip("no cgroup was delegated to this user: judge with --view v2")) }
+    }
+
     pub fn needs_many_ids(&self) -> Verdict {
         if self.who.many_ids { Ok(()) } else { Err(skip("this user can map a single id only")) }
     }
+}
+
+/// What all ids begin with that the cases of one worker give: a name to clean up by.
+pub fn ids_of(worker: u32) -> String {
+    format!("conformance-{worker}-")
 }
 
 /// The mount that is visible at a path in a payload's report.

@@ -80,3 +80,29 @@ pub fn result_json(case: &Case, outcome: &Outcome) -> Value {
         "detail": outcome.detail(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Outcome;
+    use crate::case::{Case, Clause};
+
+    fn case(minor: u32) -> Case {
+        Clause::must("section", "sentence").since(minor, "a.case", |_| Ok(()))
+    }
+
+    #[test]
+    fn a_newer_release_is_no_failure_of_an_older_runtime() {
+        let failed = Outcome::Fail("seen".into());
+        assert!(matches!(failed.clone().weighed(&case(1), Some("1.0.2-dev")), Outcome::Skip(_)));
+        assert_eq!(failed.clone().weighed(&case(1), Some("1.1.0")), failed);
+        assert_eq!(failed.clone().weighed(&case(3), None), failed);
+        assert_eq!(Outcome::Pass.weighed(&case(3), Some("1.0.0")), Outcome::Pass);
+    }
+
+    #[test]
+    fn outcomes_survive_the_results_file() {
+        for outcome in [Outcome::Pass, Outcome::Fail("why".into()), Outcome::Skip("because".into())] {
+            assert_eq!(Outcome::from_json(&outcome.to_json()), Some(outcome));
+        }
+    }
+}

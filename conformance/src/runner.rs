@@ -179,6 +179,8 @@ fn worker_command(options: &Options, case: &Case) -> io::Result<Command> {
     if let Some(uid) = options.as_user {
         command.args(["--as-user", &uid.to_string()]);
     }
+    // The worker inherits the view; the option only tells it which one that is.
+    command.args(["--view", options.view.word()]);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     Ok(command)
 }

@@ -40,9 +40,14 @@ pub struct Delegated {
 }
 
 impl Delegated {
-    /// Makes it on a pure v2 view; elsewhere a user can have none without the help of the host.
+    /// Whether it is made: on a pure v2 view; elsewhere a user can have none without the help of the host.
+    pub fn fits(view: View, who: &Identity) -> bool {
+        view == View::V2 && who.switch
+    }
+
+    /// Makes it where it fits.
     pub fn make(view: View, who: &Identity) -> io::Result<Option<Self>> {
-        if view != View::V2 || !who.switch {
+        if !Self::fits(view, who) {
             return Ok(None);
         }
         let own = fs::read_to_string("/proc/self/cgroup")?;
@@ -65,6 +70,31 @@ impl Delegated {
         fs::write(self.home.join("cgroup.procs"), std::process::id().to_string())?;
         remove_tree(&self.top)
     }
+}
+
+/// The cgroups whose name contains a text, in every hierarchy that is mounted in sight.
+pub fn cgroups_named(text: &str) -> Vec<PathBuf> {
+    // The hierarchies of version 1 lie one folder deeper than that of version 2, delegated trees one more.
+    const DEPTH: u32 = 3;
+    named(Path::new(CGROUPS), text, DEPTH)
+}
+
+/// Removes what a runtime has left in the cgroups under the names of one case.
+pub fn remove_cgroups_named(text: &str) -> io::Result<()> {
+    cgroups_named(text).iter().try_for_each(|cgroup| remove_tree(cgroup))
+}
+
+fn named(folder: &Path, text: &str, depth: u32) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut found = Vec::new();
+    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        if entry.file_name().to_string_lossy().contains(text) {
+            found.push(entry.path());
+        } else if depth > 0 {
+            found.extend(named(&entry.path(), text, depth - 1));
+        }
+    }
+    found
 }
 
 /// cgroup directories cannot be removed by `remove_dir_all`: their files cannot be unlinked.

@@ -1,6 +1,6 @@
 //! One case in a process of its own: what hangs or is left behind there ends with it.
 
-use crate::bench::Bench;
+use crate::bench::{Bench, ids_of};
 use crate::case::{Case, Stop};
 use crate::cases;
 use crate::identity::Identity;
@@ -8,6 +8,7 @@ use crate::options::Options;
 use crate::processes::{become_subreaper, end_descendants};
 use crate::report::Outcome;
 use crate::runtime::Runtime;
+use crate::view::{Delegated, remove_cgroups_named};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::Pid;
 use std::fs::{self, Permissions};
@@ -27,6 +28,7 @@ pub fn judge(options: &Options, name: &str) -> io::Result<()> {
     let folder = folder_of(rustix::process::getpid());
     let outcome = judge_in(options, &case, &folder);
     end_descendants(&[])?;
+    remove_cgroups_named(&ids_of(std::process::id()))?;
     unmount_below(&folder)?;
     fs::remove_dir_all(&folder)?;
     println!("{}", outcome?.to_json());
@@ -65,7 +67,8 @@ fn prepare(options: &Options, folder: &Path) -> io::Result<Bench> {
     fs::set_permissions(&payload, Permissions::from_mode(0o755))?;
     let name = options.runtime.as_deref().unwrap_or_default();
     let runtime = Runtime::new(name, &options.runtime_arg, who.clone(), folder)?;
-    Ok(Bench::new(runtime, who, folder.to_owned(), payload))
+    let has_cgroup = who.is_root() || Delegated::fits(options.view, &who);
+    Ok(Bench::new(runtime, who, has_cgroup, folder.to_owned(), payload))
 }
 
 /// Deletes what a worker that had to be killed has left: containers by their runtime, then its folder.
@@ -76,6 +79,7 @@ pub fn clean_up_after(options: &Options, worker: Pid) -> io::Result<()> {
     if let Err(Stop::Fail(why)) = Runtime::new(name, &options.runtime_arg, who, &folder)?.delete_all() {
         eprintln!("{}: {why}", folder.display());
     }
+    remove_cgroups_named(&ids_of(worker.as_raw_nonzero().get().unsigned_abs()))?;
     match fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

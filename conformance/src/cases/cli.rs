@@ -147,12 +147,8 @@ fn list_empty(bench: &Bench) -> Verdict {
     ensure(list.is_null() || list == json!([]), || format!("the list of nothing is {list}"))
 }
 
-fn needs_cgroup(bench: &Bench) -> Verdict {
-    bench.needs_root("a cgroup of the container, unless one was delegated")
-}
-
 fn ps_json(bench: &Bench) -> Verdict {
-    needs_cgroup(bench)?;
+    bench.needs_cgroup()?;
     let mut bundle = bench.bundle()?;
     let container = bench.running(&mut bundle)?;
     let list = bench.runtime.call(&["ps", "--format", "json", &container.id]).run()?.success("ps")?.json()?;
@@ -179,7 +175,7 @@ fn signal(bench: &Bench, argument: &[&str], due: i32) -> Verdict {
 }
 
 fn kill_all_running(bench: &Bench) -> Verdict {
-    needs_cgroup(bench)?;
+    bench.needs_cgroup()?;
     let (container, pid) = waiting(bench)?;
     bench.runtime.call(&["kill", "--all", &container.id, "9"]).run()?.success("kill --all ID 9")?;
     container.wait_ended(pid)
@@ -201,7 +197,7 @@ fn kill_stopped_text(bench: &Bench) -> Verdict {
 
 /// In the host's pid namespace a process outlives the first one: the shim counts on the runtime to end it.
 fn kill_all_after_exit(bench: &Bench) -> Verdict {
-    needs_cgroup(bench)?;
+    bench.needs_root("a procfs of a pid namespace that is not its own")?;
     let mut bundle = bench.bundle()?;
     bundle.namespace("pid", None);
     bundle.verbs(&["background 30"]);
@@ -259,7 +255,7 @@ fn log_silent(bench: &Bench) -> Verdict {
 }
 
 fn pause(bench: &Bench) -> Verdict {
-    needs_cgroup(bench)?;
+    bench.needs_cgroup()?;
     let mut bundle = bench.bundle()?;
     let container = bench.running(&mut bundle)?;
     bench.runtime.call(&["pause", &container.id]).run()?.success("pause")?;
@@ -269,7 +265,7 @@ fn pause(bench: &Bench) -> Verdict {
 }
 
 fn pause_exec(bench: &Bench) -> Verdict {
-    needs_cgroup(bench)?;
+    bench.needs_cgroup()?;
     let mut bundle = bench.bundle()?;
     let container = bench.running(&mut bundle)?;
     bench.runtime.call(&["pause", &container.id]).run()?.success("pause")?;

@@ -79,7 +79,10 @@ fn links(bench: &Bench) -> Verdict {
 fn entry(path: &str, kind: &str) -> Value {
     // Numbers of memory devices and of the first loop device: nothing is opened, so nothing needs to be behind them.
     let (major, minor) = if kind == "b" { (7, 0) } else { (1, 7) };
-    json!({ "path": path, "type": kind, "major": major, "minor": minor, "fileMode": 0o624, "uid": 5, "gid": 6 })
+    match kind {
+        "p" => json!({ "path": path, "type": kind, "fileMode": 0o624, "uid": 5, "gid": 6 }),
+        _ => json!({ "path": path, "type": kind, "major": major, "minor": minor, "fileMode": 0o624, "uid": 5, "gid": 6 }),
+    }
 }
 
 fn listed(bench: &Bench, path: &str, kind: &str, shown: &str) -> Verdict {

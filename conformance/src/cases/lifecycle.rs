@@ -3,7 +3,8 @@
 use crate::bench::Bench;
 use crate::case::{Case, Clause, Verdict, ensure, expect};
 use crate::container::Container;
-use crate::processes::children_of;
+use crate::processes::{children_of, ended_within};
+use crate::view::cgroups_named;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -175,26 +176,10 @@ fn config_once(bench: &Bench) -> Verdict {
     expect("the answers", &json!(container.answers()?), &json!([{ "ok": "first" }]))
 }
 
-/// Files and folders of this name below a folder, a few levels deep.
-fn named(folder: &Path, name: &str, depth: u32) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut found = Vec::new();
-    for entry in entries.flatten() {
-        let path = entry.path();
-        if entry.file_name().to_string_lossy().contains(name) {
-            found.push(path);
-        } else if depth > 0 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            found.extend(named(&path, name, depth - 1));
-        }
-    }
-    found
-}
-
 /// Cgroups and state of a container, as far as their names tell.
 fn left_over(bench: &Bench, id: &str) -> Vec<PathBuf> {
-    let mut found = named(Path::new("/sys/fs/cgroup"), id, 3);
-    found.extend(named(&bench.runtime.root(), id, 1));
-    found
+    let state = bench.runtime.root().join(id);
+    cgroups_named(id).into_iter().chain(state.exists().then_some(state)).collect()
 }
 
 fn failure_leaves_nothing(bench: &Bench) -> Verdict {
@@ -203,8 +188,10 @@ fn failure_leaves_nothing(bench: &Bench) -> Verdict {
     bundle.write()?;
     let id = bench.id();
     bench.try_create(&bundle, &id)?.failure("create")?;
-    let processes = children_of(rustix::process::getpid())?;
-    ensure(processes.is_empty(), || format!("the failed create left the processes {processes:?}"))?;
+    for process in children_of(rustix::process::getpid())? {
+        // A killed process may take a moment to end, and then only waits to be collected.
+        ensure(ended_within(process, Duration::from_secs(1))?, || format!("the failed create left the process {process:?}"))?;
+    }
     let left = left_over(bench, &id);
     ensure(left.is_empty(), || format!("the failed create left {left:?}"))
 }

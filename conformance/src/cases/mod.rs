@@ -55,3 +55,20 @@ pub fn all() -> Vec<Case> {
     .flatten()
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::all;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_and_speak() {
+        let mut seen = HashSet::new();
+        for case in all() {
+            assert!(seen.insert(case.name.clone()), "{} stands twice", case.name);
+            let plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || ".-_".contains(letter);
+            assert!(case.name.chars().all(plain) && case.name.contains('.'), "{} is no name", case.name);
+            assert!(!case.clause.is_empty() && case.sentence.len() > 20, "{} quotes nothing", case.name);
+        }
+    }
+}

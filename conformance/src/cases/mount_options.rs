@@ -125,9 +125,18 @@ pub fn cases() -> Vec<Case> {
             .iter()
             .map(|(option, shown)| MUST.case(format!("mounts.options.{option}"), |bench| propagation(bench, option, shown))),
     );
-    cases.extend(["slave", "rslave"].map(|option| MUST.case(format!("mounts.options.{option}"), |bench| slave(bench, option))));
+    for option in ["slave", "rslave"] {
+        cases.push(MUST.case(format!("mounts.options.{option}"), |bench| of_shared_source(bench, option, "slave", "master:")));
+    }
+    for option in ["shared", "rshared"] {
+        let name = format!("mounts.options.{option}.with-shared-root");
+        cases.push(MUST.case(name, |bench| of_shared_source(bench, option, "shared", "shared:")));
+    }
     cases.extend([
-        MUST.case("mounts.options.bind", |bench| bind_depth(bench, "bind", false)),
+        MUST.case("mounts.options.bind", |bench| {
+            bench.needs_root("the kernel does not uncover what a mount of the host covers")?;
+            bind_depth(bench, "bind", false)
+        }),
         MUST.case("mounts.options.rbind", |bench| bind_depth(bench, "rbind", true)),
         MUST.case("mounts.options.remount", remount),
     ]);
@@ -231,16 +240,16 @@ fn propagation(bench: &Bench, option: &str, shown: &str) -> Verdict {
 }
 
 /// A slave needs a master: the source is shared here, and the root's propagation does not cut the tie.
-fn slave(bench: &Bench, option: &str) -> Verdict {
+fn of_shared_source(bench: &Bench, option: &str, root: &str, shown: &str) -> Verdict {
     bench.needs_root_suite("a shared source must be mounted")?;
     private_mounts()?;
     let mut bundle = bench.bundle()?;
     let source = bundle.source("source")?;
     mount("tmpfs", &source, "tmpfs", MountFlags::empty(), None)?;
     mount_change(&source, MountPropagationFlags::SHARED)?;
-    bundle.config["linux"]["rootfsPropagation"] = json!("slave");
+    bundle.config["linux"]["rootfsPropagation"] = json!(root);
     bundle.mount("/data", "none", &source.to_string_lossy(), &["rbind", option]);
-    propagates(bench, &mut bundle, "master:")
+    propagates(bench, &mut bundle, shown)
 }
 
 fn propagates(bench: &Bench, bundle: &mut Bundle, shown: &str) -> Verdict {

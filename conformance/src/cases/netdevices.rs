@@ -28,6 +28,11 @@ const TAKEN: Clause = Clause::must(
     "If a network device with the specified name already exists in the container namespace, the runtime MUST generate an error.",
 );
 
+const AS_IF_NEVER: Clause = Clause::must(
+    "runtime.md, Errors",
+    "generating an error MUST leave the state of the environment as if the operation were never attempted.",
+);
+
 pub fn cases() -> Vec<Case> {
     vec![
         AVAILABLE.since(3, "linux.net-devices.moved", |bench| moved(bench, &json!({}), "wcf0")),
@@ -37,6 +42,7 @@ pub fn cases() -> Vec<Case> {
         UP.since(3, "linux.net-devices.up", up),
         VALID_VALUES.since(3, "linux.net-devices.missing", missing),
         TAKEN.since(3, "linux.net-devices.name-taken", taken),
+        AS_IF_NEVER.since(3, "linux.net-devices.name-taken.device-stays", taken_stays),
     ]
 }
 
@@ -102,6 +108,11 @@ fn missing(bench: &Bench) -> Verdict {
 }
 
 fn taken(bench: &Bench) -> Verdict {
+    let bundle = with_device(bench, &json!({ "name": "lo" }))?;
+    bench.refused(&bundle).map(drop)
+}
+
+fn taken_stays(bench: &Bench) -> Verdict {
     let bundle = with_device(bench, &json!({ "name": "lo" }))?;
     bench.refused(&bundle)?;
     ensure(ip(&["-o", "link"])?.contains("wcf0@"), || "the refused create took the device".into())

@@ -215,6 +215,7 @@ fn groups(bench: &Bench) -> Verdict {
     bench.needs_many_ids()?;
     let mut bundle = bench.bundle()?;
     bundle.config["process"]["user"]["additionalGids"] = json!([7, 65]);
+    bench.refusable(&bundle)?;
     let report = bench.report(&mut bundle)?;
     let seen = report["groups"].as_array().cloned().unwrap_or_default();
     // The primary group may stand among them; any other group would be the caller's.
