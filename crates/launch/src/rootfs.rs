@@ -4,7 +4,7 @@ use crate::failure::Cause;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use wolffia_plan::{self as plan, RootSwitch};
 use wolffia_sys::fd::{self, OFlags};
-use wolffia_sys::mount::{self, MOUNT_ATTR_RDONLY, OpenTree};
+use wolffia_sys::mount::{self, MOUNT_ATTR_NODEV, MOUNT_ATTR_RDONLY, OpenTree};
 use wolffia_sys::root::Root;
 use wolffia_sys::{file, process};
 
@@ -32,8 +32,9 @@ pub fn open(root: &plan::Root, prepared: Option<OwnedFd>) -> Result<Root, Cause>
         None => clone_tree(root)?,
     };
     if root.readonly_recursive {
-        // Already here, because nothing may be created in a root that is the host's own.
-        mount::mount_setattr(tree.as_fd(), true, MOUNT_ATTR_RDONLY, 0, 0, None)?;
+        // Already here, because nothing may be created in a root that is the host's own. And no device nodes: what is written to
+        // one passes a read-only mount by (mount(2)); the container's own are mounts of their own.
+        mount::mount_setattr(tree.as_fd(), true, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV, 0, 0, None)?;
     }
     mount::move_mount(tree.as_fd(), target.as_fd())?;
     Ok(Root::from(tree))
