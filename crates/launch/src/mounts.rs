@@ -183,15 +183,19 @@ fn bind(root: &Root, mount: &Mount, tree: OwnedFd) -> Result<OwnedFd, Cause> {
 fn directory(root: &Root, mount: &Mount, fstype: &str) -> Result<OwnedFd, Cause> {
     let path = mount.destination.relative();
     let strict = matches!(fstype, "proc" | "sysfs") || mount.destination_nofollow;
-    if strict && let Ok(found) = root.resolve(path, OFlags::NOFOLLOW) {
-        let kind = fd::stat(found.as_fd())?.kind;
-        if kind != FileKind::Directory {
-            return Err(format!(
-                "filesystem {fstype:?} must be mounted on ordinary directory, {} is a {kind}",
-                mount.destination
-            )
-            .into());
-        }
+    if !strict {
+        return Ok(root.make_dirs(path, 0o755)?);
     }
-    Ok(root.make_dirs(path, 0o755)?)
+    let found = match root.resolve(path, OFlags::NOFOLLOW) {
+        Err(error) if error.is(Errno::ENOENT) => {
+            root.make_dirs(path, 0o755)?;
+            root.resolve(path, OFlags::NOFOLLOW)?
+        }
+        other => other?,
+    };
+    // What was looked at is what is mounted on: a second look could follow a link that was put there meanwhile.
+    match fd::stat(found.as_fd())?.kind {
+        FileKind::Directory => Ok(found),
+        kind => Err(format!("filesystem {fstype:?} must be mounted on ordinary directory, {} is a {kind}", mount.destination).into()),
+    }
 }

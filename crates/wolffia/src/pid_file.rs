@@ -12,7 +12,12 @@ pub fn write(path: &Path, pid: Pid) -> Result<(), Cause> {
     let mut draft_name = std::ffi::OsString::from(".");
     draft_name.push(name);
     let draft = path.with_file_name(draft_name);
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o666).open(&draft)?;
+    // What a killed call left, or what somebody put there: a link would have us write where it leads.
+    match std::fs::remove_file(&draft) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o666).open(&draft)?;
     file.write_all(pid.to_string().as_bytes())?;
     Ok(std::fs::rename(draft, path)?)
 }
