@@ -63,10 +63,18 @@ pub fn map_ids(tree: BorrowedFd<'_>, recursive: bool, user_namespace: BorrowedFd
 }
 
 pub(crate) fn set_attributes(mounted: BorrowedFd<'_>, attributes: &MountAttributes) -> Result<(), Cause> {
-    let MountAttributes { set, clear, clear_unless_locked, recursive_set, recursive_clear } = *attributes;
+    let MountAttributes { recursive_set, recursive_clear, .. } = *attributes;
+    set_on_top(mounted, attributes)?;
+    // Last, because what a bind mount implies for its top alone (rw) must not undo what holds for the whole tree (rro).
     if recursive_set | recursive_clear != 0 {
         mount::mount_setattr(mounted, true, recursive_set, recursive_clear, 0, None)?;
     }
+    Ok(())
+}
+
+/// The attributes that are for the mount alone, not for those below it.
+fn set_on_top(mounted: BorrowedFd<'_>, attributes: &MountAttributes) -> Result<(), Cause> {
+    let MountAttributes { set, clear, clear_unless_locked, .. } = *attributes;
     if set | clear | clear_unless_locked == 0 {
         return Ok(());
     }
