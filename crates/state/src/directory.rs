@@ -136,6 +136,16 @@ impl Dir {
         }
     }
 
+    /// Whether this is a container's directory, or what a creator left that was killed at its first step.
+    pub(crate) fn is_a_containers(&self) -> Result<bool, StateError> {
+        let names = match fd::read_dir_names(&self.fd) {
+            // Removed meanwhile: who asks finds that out.
+            Err(error) if error.is(Errno::ENOENT) => return Ok(true),
+            outcome => outcome.context("list", || self.path.clone())?,
+        };
+        Ok(names.is_empty() || names.iter().any(|name| name == LOCK))
+    }
+
     /// Removes everything but the files named in `keep`. A directory in it may hold files, but no directories.
     pub(crate) fn clear(&self, keep: &[&str]) -> Result<(), StateError> {
         for name in fd::read_dir_names(&self.fd).context("list", || self.path.clone())? {

@@ -34,6 +34,12 @@ pub enum StateError {
     #[error("cannot make the state directory {root:?} (choose another with --root)")]
     MakeRoot { root: PathBuf, source: std::io::Error },
 
+    #[error("the state directory {root:?} {reason} (choose another with --root, or make it one that only you can write)")]
+    UnsafeRoot { root: PathBuf, reason: &'static str },
+
+    #[error("{path:?} is there and is no container's (choose another id, or another --root)")]
+    NotAContainers { path: PathBuf },
+
     #[error("{file:?} is not as proc_pid_stat(5) describes it (is something mounted over /proc?)")]
     NoProcessStat { file: PathBuf },
 

@@ -9,8 +9,8 @@ use std::fs::DirBuilder;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use wolffia_sys::Errno;
-use wolffia_sys::fd::{self, OFlags};
+use wolffia_sys::fd::{self, FileKind, OFlags, Stat};
+use wolffia_sys::{Errno, ids};
 
 /// Who may list the containers: the owner.
 const ROOT_MODE: u32 = 0o700;
@@ -42,16 +42,20 @@ impl Store {
     /// Opens `root`. `create` makes it, with mode 0700, and the directories above it.
     ///
     /// # Errors
-    /// [`StateError::RootMissing`] if it is not there and was not to be made.
+    /// [`StateError::RootMissing`] if it is not there and was not to be made; [`StateError::UnsafeRoot`] if somebody else could
+    /// change what is in it.
     pub fn open(root: &Path, create: bool) -> Result<Store, StateError> {
         if create {
             let made = DirBuilder::new().recursive(true).mode(ROOT_MODE).create(root);
             made.map_err(|source| StateError::MakeRoot { root: root.to_owned(), source })?;
         }
-        match fd::open(root, OFlags::PATH | OFlags::DIRECTORY, 0) {
-            Ok(fd) => Ok(Store { fd, path: root.to_owned() }),
-            Err(error) if error.is(Errno::ENOENT) => Err(StateError::RootMissing { root: root.to_owned() }),
-            Err(source) => Err(StateError::Kernel { act: "open", object: root.to_owned(), source }),
+        let fd = match fd::open(root, OFlags::PATH | OFlags::NOFOLLOW, 0) {
+            Err(error) if error.is(Errno::ENOENT) => return Err(StateError::RootMissing { root: root.to_owned() }),
+            other => other.context("open", || root.to_owned())?,
+        };
+        match distrust(&fd::stat(&fd).context("look at", || root.to_owned())?) {
+            None => Ok(Store { fd, path: root.to_owned() }),
+            Some(reason) => Err(StateError::UnsafeRoot { root: root.to_owned(), reason }),
         }
     }
 
@@ -76,12 +80,15 @@ impl Store {
     /// `None` if the directory went away while it was being taken over.
     fn try_reserve<T: DeserializeOwned>(&self, id: &ContainerId) -> Result<Option<Reservation<T>>, StateError> {
         let exists = || StateError::AlreadyExists { id: id.clone() };
-        match fd::mkdirat(&self.fd, id.as_str(), CONTAINER_MODE) {
-            Ok(()) => {}
-            Err(error) if error.is(Errno::EEXIST) => {}
-            Err(source) => return Err(StateError::Kernel { act: "make", object: self.path.join(id.as_str()), source }),
-        }
+        let made = match fd::mkdirat(&self.fd, id.as_str(), CONTAINER_MODE) {
+            Err(error) if error.is(Errno::EEXIST) => false,
+            outcome => outcome.context("make", || self.path.join(id.as_str())).map(|()| true)?,
+        };
         let Some(dir) = Dir::open(&self.fd, &self.path, id)? else { return Ok(None) };
+        // What is taken over is emptied: with a wrong --root that could be anything.
+        if !made && !dir.is_a_containers()? {
+            return Err(StateError::NotAContainers { path: dir.path().to_owned() });
+        }
         let lock = match dir.try_lock(LockFile::Make) {
             Ok(Some(lock)) => lock,
             Ok(None) => return Err(exists()),
@@ -165,6 +172,20 @@ impl<T> Reservation<T> {
     /// Creating has failed: leaves nothing behind.
     pub fn abandon(self, store: &Store) -> Result<(), StateError> {
         store.remove(self.dir, self.lock)
+    }
+}
+
+/// Why a directory is no place for containers: from the records in it hooks are run and processes are killed, so nobody else may
+/// write there (a name in /tmp is anybody's to take first).
+fn distrust(root: &Stat) -> Option<&'static str> {
+    const OTHERS_WRITE: u32 = 0o022;
+    let own = root.uid == ids::geteuid();
+    match root.kind {
+        FileKind::Directory if !own && root.uid != 0 => Some("belongs to another user"),
+        FileKind::Directory if root.mode & OTHERS_WRITE != 0 => Some("can be written by others"),
+        FileKind::Directory => None,
+        FileKind::Symlink => Some("is a symbolic link"),
+        _ => Some("is not a directory"),
     }
 }
 

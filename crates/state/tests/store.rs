@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -176,6 +177,44 @@ fn a_root_that_is_not_there_is_made_only_on_demand() {
     std::fs::set_permissions(&root, PermissionsExt::from_mode(0o755)).unwrap();
     Store::open(&root, true).unwrap();
     assert_eq!(mode(&root), 0o755, "a directory that was there is left alone");
+}
+
+#[test]
+fn a_root_that_others_could_change_is_refused() {
+    let scratch = Scratch::new();
+    let root = scratch.0.join("run/root");
+    drop(scratch.store());
+    let refusal = |path: &Path| Store::open(path, true).unwrap_err().to_string();
+
+    std::fs::set_permissions(&root, Permissions::from_mode(0o1777)).unwrap();
+    assert!(refusal(&root).contains("can be written by others"), "{}", refusal(&root));
+    std::fs::set_permissions(&root, Permissions::from_mode(0o755)).unwrap();
+    Store::open(&root, false).unwrap();
+
+    let link = scratch.0.join("link");
+    std::os::unix::fs::symlink(&root, &link).unwrap();
+    assert!(refusal(&link).contains("is a symbolic link"), "{}", refusal(&link));
+    let file = scratch.0.join("file");
+    std::fs::write(&file, "").unwrap();
+    assert!(matches!(Store::open(&file, false), Err(StateError::UnsafeRoot { .. })));
+    if wolffia_sys::ids::geteuid() == 0 {
+        std::os::unix::fs::chown(&root, Some(65_534), None).unwrap();
+        assert!(refusal(&root).contains("belongs to another user"), "{}", refusal(&root));
+    }
+}
+
+#[test]
+fn a_directory_of_something_else_is_not_taken_over() {
+    let scratch = Scratch::new();
+    let store = scratch.store();
+    std::fs::create_dir(store.path().join("c1")).unwrap();
+    std::fs::write(store.path().join("c1/precious"), "").unwrap();
+    assert!(matches!(reserve(&store, "c1"), Err(StateError::NotAContainers { .. })));
+    assert!(store.path().join("c1/precious").exists());
+
+    std::fs::create_dir(store.path().join("c2")).unwrap();
+    reserve(&store, "c2").unwrap().abandon(&store).unwrap();
+    assert!(!store.path().join("c2").exists());
 }
 
 #[test]
