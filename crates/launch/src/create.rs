@@ -54,6 +54,12 @@ pub struct Running {
 }
 
 impl Running {
+    /// Ends it.
+    pub fn end(&self) -> wolffia_sys::Result<()> {
+        pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL)?;
+        pidfd::wait(self.pidfd.as_fd()).map(drop)
+    }
+
     /// Waits for its end, without a limit: the payload's life is its own.
     pub fn wait(&self) -> Result<ExitStatus, Cause> {
         Ok(pidfd::wait(self.pidfd.as_fd())?)

@@ -107,6 +107,11 @@ impl InitSide {
         }
     }
 
+    /// To watch while nothing is awaited: it becomes readable when the runtime goes away.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
     /// Waits for exactly `wanted`.
     pub fn expect(&self, wanted: &str) -> Result<ToInit, Cause> {
         let message = self.receive()?;

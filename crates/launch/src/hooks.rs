@@ -1,10 +1,11 @@
-//! Running hooks: the state on standard input, a bounded time, a clear report.
+//! Running hooks: the state on standard input, a bounded time, a clear report; and none outlives the process that waits for it.
 
 use crate::failure::Cause;
+use crate::leash::Leash;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -38,8 +39,19 @@ impl HookState {
 
 /// Runs `hooks` in their order until one fails. `kind` is the name in the configuration.
 pub fn run(kind: &str, hooks: &[Hook], state: &HookState, directory: &Path) -> Result<(), Cause> {
+    run_for(None, kind, hooks, state, directory)
+}
+
+/// The same, on behalf of who holds the other end of `caller` and is silent meanwhile: when that goes away, the hook is ended.
+pub fn run_for(
+    caller: Option<BorrowedFd<'_>>,
+    kind: &str,
+    hooks: &[Hook],
+    state: &HookState,
+    directory: &Path,
+) -> Result<(), Cause> {
     for (number, hook) in hooks.iter().enumerate() {
-        one(hook, state, directory).map_err(|cause| cause.context(format!("error running {kind} hook #{number}")))?;
+        one(hook, state, directory, caller).map_err(|cause| cause.context(format!("error running {kind} hook #{number}")))?;
     }
     Ok(())
 }
@@ -47,12 +59,12 @@ pub fn run(kind: &str, hooks: &[Hook], state: &HookState, directory: &Path) -> R
 /// Runs every hook; a failure does not keep the others from running (runtime.md, lifecycle step 13). Returns what failed.
 pub fn run_all(kind: &str, hooks: &[Hook], state: &HookState, directory: &Path) -> Vec<Cause> {
     let failed = |(number, hook): (usize, &Hook)| {
-        one(hook, state, directory).err().map(|cause| cause.context(format!("error running {kind} hook #{number}")))
+        one(hook, state, directory, None).err().map(|cause| cause.context(format!("error running {kind} hook #{number}")))
     };
     hooks.iter().enumerate().filter_map(failed).collect()
 }
 
-fn one(hook: &Hook, state: &HookState, directory: &Path) -> Result<(), Cause> {
+fn one(hook: &Hook, state: &HookState, directory: &Path, caller: Option<BorrowedFd<'_>>) -> Result<(), Cause> {
     let mut command = Command::new(&hook.path);
     if let Some((name, rest)) = hook.args.split_first() {
         command.arg0(name).args(rest);
@@ -61,11 +73,18 @@ fn one(hook: &Hook, state: &HookState, directory: &Path) -> Result<(), Cause> {
     command.current_dir(directory).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A group of its own, so that a hook that hangs is ended with everything it started.
     command.process_group(0);
-    let mut child = command.spawn().map_err(|error| Cause::from(error).context(&hook.path))?;
     let input = serde_json::to_vec(state).map_err(|error| Cause::from(error.to_string()))?;
-    give(&mut child, &input)?;
+    let leash = Leash::new()?;
+    let mut child = command.spawn().map_err(|error| Cause::from(error).context(&hook.path))?;
     let deadline = hook.timeout_seconds.map(|seconds| (Instant::now() + Duration::from_secs(seconds.into()), seconds));
-    let (status, output) = attend(&mut child, deadline)?;
+    let held = leash.hold(Pid::from_child(&child)).and_then(|()| give(&mut child, &input));
+    let ended = held.and_then(|()| attend(&mut child, deadline, caller));
+    if ended.is_err() {
+        wolffia_sys::process::kill_group(Pid::from_child(&child), libc::SIGKILL)?;
+        child.wait()?;
+    }
+    leash.let_go()?;
+    let (status, output) = ended?;
     if status.success() {
         return Ok(());
     }
@@ -82,21 +101,24 @@ fn give(child: &mut Child, input: &[u8]) -> Result<(), Cause> {
 }
 
 /// Reads the output until the hook ends; what its children hold open is not waited for.
-fn attend(child: &mut Child, deadline: Option<(Instant, u32)>) -> Result<(ExitStatus, Vec<u8>), Cause> {
+fn attend(
+    child: &mut Child,
+    deadline: Option<(Instant, u32)>,
+    caller: Option<BorrowedFd<'_>>,
+) -> Result<(ExitStatus, Vec<u8>), Cause> {
     let watch = pidfd::open(Pid::from_child(child))?;
     let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
     let mut output = Vec::new();
     loop {
         let mut watched = vec![watch.as_fd()];
+        watched.extend(caller);
         watched.extend(out.as_ref().map(AsFd::as_fd));
         watched.extend(err.as_ref().map(AsFd::as_fd));
         let limit = deadline.map(|(end, _)| end.saturating_duration_since(Instant::now()));
-        let ready = poll::poll_readable(&watched, limit)?;
-        let ended = ready.first() == Some(&true);
-        let (out_ready, err_ready) = match (&out, &err) {
-            (Some(_), _) => (ready.get(1) == Some(&true), ready.get(2) == Some(&true)),
-            (None, _) => (false, ready.get(1) == Some(&true)),
-        };
+        let mut ready = poll::poll_readable(&watched, limit)?.into_iter();
+        let mut is_ready = |watched: bool| watched && ready.next() == Some(true);
+        let (ended, abandoned) = (is_ready(true), is_ready(caller.is_some()));
+        let (out_ready, err_ready) = (is_ready(out.is_some()), is_ready(err.is_some()));
         if out_ready && !drain(&mut out, &mut output)? {
             out = None;
         }
@@ -106,11 +128,12 @@ fn attend(child: &mut Child, deadline: Option<(Instant, u32)>) -> Result<(ExitSt
         if ended {
             return Ok((child.wait()?, output));
         }
+        if abandoned {
+            return Err("the runtime went away, killed".into());
+        }
         if let Some((end, seconds)) = deadline
             && Instant::now() >= end
         {
-            wolffia_sys::process::kill_group(Pid::from_child(child), libc::SIGKILL)?;
-            child.wait()?;
             return Err(format!("did not end within its timeout of {seconds} s, killed").into());
         }
     }

@@ -165,7 +165,7 @@ impl Init<'_> {
             let state = self.state.with("creating", Some(process::getpid().get()));
             let bundle = self.plan.bundle.as_path();
             stage.act(Step::HooksCreateContainer, String::new, || {
-                hooks::run("createContainer", &hooks.create_container, &state, bundle)
+                hooks::run_for(Some(channel.as_fd()), "createContainer", &hooks.create_container, &state, bundle)
             })?;
         }
         Ok(())
@@ -239,7 +239,9 @@ impl Init<'_> {
         if !hooks.is_empty() {
             let state = self.state.with("created", Some(process::getpid().get()));
             let root = std::path::Path::new("/");
-            stage.act(Step::HooksStartContainer, String::new, || hooks::run("startContainer", hooks, &state, root))?;
+            stage.act(Step::HooksStartContainer, String::new, || {
+                hooks::run_for(Some(channel.as_fd()), "startContainer", hooks, &state, root)
+            })?;
         }
         execute(&stage, channel, payload, &program)
     }

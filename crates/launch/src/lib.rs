@@ -15,6 +15,7 @@ mod identity;
 mod idmaps;
 mod init;
 mod initramfs;
+mod leash;
 mod mounts;
 mod netdevices;
 mod paths;

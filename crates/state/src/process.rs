@@ -16,6 +16,8 @@ pub struct ProcessStat {
     pub state: char,
     /// When it was started, in clock ticks since boot: with the pid it names a process for good.
     pub start_time: u64,
+    /// It has become a program of its own since it was forked.
+    pub executed: bool,
 }
 
 impl ProcessStat {
@@ -27,12 +29,16 @@ impl ProcessStat {
     /// `comm` may hold spaces and parentheses, so the fields are counted from its last `)`.
     fn parse(line: &str) -> Option<Self> {
         const FIELD_STATE: usize = 3;
+        const FIELD_FLAGS: usize = 9;
         const FIELD_START_TIME: usize = 22;
+        /// PF_FORKNOEXEC of the kernel's include/linux/sched.h, unchanged since 2.6.
+        const FORKED_BUT_NOT_EXECUTED: u64 = 0x40;
         let (_, after_comm) = line.rsplit_once(") ")?;
         let mut fields = after_comm.split_ascii_whitespace();
         let state = fields.next()?.chars().next()?;
-        let start_time = fields.nth(FIELD_START_TIME - FIELD_STATE - 1)?.parse().ok()?;
-        Some(Self { state, start_time })
+        let flags: u64 = fields.nth(FIELD_FLAGS - FIELD_STATE - 1)?.parse().ok()?;
+        let start_time = fields.nth(FIELD_START_TIME - FIELD_FLAGS - 1)?.parse().ok()?;
+        Some(Self { state, start_time, executed: flags & FORKED_BUT_NOT_EXECUTED == 0 })
     }
 }
 
@@ -62,7 +68,7 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_confuses_nobody() {
         let line = "12 (a) R 1 (b) S 1 12 12 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 9 9 9\n";
-        assert_eq!(ProcessStat::parse(line), Some(ProcessStat { state: 'S', start_time: 4711 }));
+        assert_eq!(ProcessStat::parse(line), Some(ProcessStat { state: 'S', start_time: 4711, executed: true }));
         assert_eq!(ProcessStat::parse("12 (a) S 1 2 3"), None);
         assert_eq!(ProcessStat::parse(""), None);
     }

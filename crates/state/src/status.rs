@@ -1,6 +1,6 @@
 //! Where a container stands in its life.
 
-use crate::{Dir, Phase, Record, StateError, process_stat};
+use crate::{Dir, Phase, ProcessStat, Record, StateError, process_stat};
 use serde::Serialize;
 use std::fmt;
 use wolffia_sys::Pid;
@@ -49,21 +49,21 @@ pub fn status<T, E: From<StateError>>(
     dir: &Dir,
     is_frozen: impl FnOnce() -> Result<bool, E>,
 ) -> Result<Status, E> {
-    if !is_alive(record)? {
-        return Ok(Status::Stopped);
-    }
+    let Some(stat) = living(record)? else { return Ok(Status::Stopped) };
     if record.phase == Phase::Creating {
         return Ok(Status::Creating);
     }
     if is_frozen()? {
         return Ok(Status::Paused);
     }
-    Ok(if dir.has_start_socket()? { Status::Created } else { Status::Running })
+    // The socket alone does not tell: a `start` that is killed leaves it. The process alone does not tell either: in `run` it was
+    // never waiting for `start`.
+    Ok(if !stat.executed && dir.has_start_socket()? { Status::Created } else { Status::Running })
 }
 
-/// Whether the container's first process lives: the pid alone may belong to another by now.
-fn is_alive<T>(record: &Record<T>) -> Result<bool, StateError> {
-    let Some(pid) = Pid::from_raw(record.pid) else { return Ok(false) };
+/// The container's first process, if it lives: the pid alone may belong to another by now.
+fn living<T>(record: &Record<T>) -> Result<Option<ProcessStat>, StateError> {
+    let Some(pid) = Pid::from_raw(record.pid) else { return Ok(None) };
     let stat = process_stat(pid)?;
-    Ok(stat.is_some_and(|stat| stat.start_time == record.start_time && !stat.has_ended()))
+    Ok(stat.filter(|stat| stat.start_time == record.start_time && !stat.has_ended()))
 }

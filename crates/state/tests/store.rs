@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::fs::Permissions;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -60,6 +60,30 @@ impl Drop for Sleeper {
     fn drop(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
+    }
+}
+
+/// A process that is a copy of its parent and has executed nothing, as the first process of a container that waits for `start`.
+struct Waiter {
+    shell: Child,
+    pid: i32,
+}
+
+impl Waiter {
+    fn new() -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec 3<&0; (read line <&3) & echo $!; wait"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut shell = shell.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self { shell, pid: line.trim().parse().unwrap() }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        self.shell.wait().unwrap();
     }
 }
 
@@ -230,7 +254,20 @@ fn the_status_follows_process_and_socket() {
     assert_eq!(status_of(&store, "c1"), Status::Running, "a plain file is no socket");
     std::fs::remove_file(&socket).unwrap();
     let listener = UnixListener::bind(&socket).unwrap();
-    assert_eq!(status_of(&store, "c1"), Status::Created);
+    assert_eq!(
+        status_of(&store, "c1"),
+        Status::Running,
+        "the program is executed: `start` was killed before it removed the socket"
+    );
+    let waiter = Waiter::new();
+    create(&store, "c2", waiter.pid);
+    let waiting = store.path().join("c2/start.sock");
+    assert_eq!(status_of(&store, "c2"), Status::Running, "`run` waits for nobody");
+    let waits = UnixListener::bind(&waiting).unwrap();
+    assert_eq!(status_of(&store, "c2"), Status::Created);
+    drop(waiter);
+    assert_eq!(status_of(&store, "c2"), Status::Stopped);
+    drop(waits);
 
     let (dir, found) = store.load::<Launch>(&id("c1")).unwrap();
     assert_eq!(status(&found, &dir, || Ok::<_, StateError>(true)).unwrap(), Status::Paused);

@@ -1,16 +1,16 @@
 //! A container that exists: its state, and start, kill and delete.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, cause};
 use crate::record::Launched;
 use crate::runtime::{Runtime, parse_id};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 use wolffia_cgroup::Cgroup;
-use wolffia_launch::{HookState, Stage, Trace};
+use wolffia_launch::{Cause, HookState, Stage, Trace};
 use wolffia_plan::{NamespaceKind, Step};
 use wolffia_spec::documents::StateReport;
-use wolffia_state::{Dir, Operation, Record, StateError, Status, Store, allowed, process_stat, status};
+use wolffia_state::{Dir, Operation, Phase, Record, StateError, Status, Store, allowed, process_stat, status};
 use wolffia_sys::pidfd::{self, ExitStatus};
 use wolffia_sys::{Errno, Pid};
 
@@ -44,18 +44,27 @@ impl Runtime {
     pub fn force_delete(&self, id: &str) -> Result<bool> {
         let id = parse_id(id)?;
         let Ok(store) = self.store(false) else { return Ok(false) };
-        match store.load(&id) {
-            Ok((dir, record)) => Container::new(self, store, dir, record).delete(true).map(|()| true),
-            Err(error) => {
-                // No record yet, or one that cannot be read: what is left is the directory.
-                let Ok(dir) = store.open_dir(&id) else { return Ok(false) };
-                if let StateError::Corrupt { .. } = &error {
-                    crate::warn(&format!("{error}; its processes, if any, are left alone"));
-                }
-                let lock = dir.lock(LOCK_PATIENCE)?;
-                store.remove(dir, lock)?;
-                Ok(true)
+        let Ok(dir) = store.open_dir(&id) else { return Ok(false) };
+        // Whoever makes or removes it now has its turn first: what there is to remove is known afterwards.
+        let lock = match dir.lock(LOCK_PATIENCE) {
+            Ok(lock) => Some(lock),
+            // Removed meanwhile; or its creator or a `delete` was killed with nothing but the directory there.
+            Err(StateError::NotFound { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        match (store.load(&id), lock) {
+            (Ok((dir, record)), lock) => {
+                drop(lock);
+                Container::new(self, store, dir, record).delete(true).map(|()| true)
             }
+            (Err(error @ StateError::Corrupt { .. }), Some(lock)) => {
+                crate::warn(&format!("{error}; its processes, if any, are left alone"));
+                Ok(store.remove(dir, lock).map(|()| true)?)
+            }
+            (Err(StateError::NotFound { .. }), Some(lock)) => Ok(store.remove(dir, lock).map(|()| true)?),
+            (Err(StateError::NotFound { .. }), None) if store.open_dir(&id).is_err() => Ok(true),
+            (Err(StateError::NotFound { .. }), None) => Ok(store.reserve::<Launched>(&id)?.abandon(&store).map(|()| true)?),
+            (Err(error), _) => Err(error.into()),
         }
     }
 }
@@ -180,22 +189,30 @@ impl Container {
     }
 
     /// Removes a container that has stopped; with `force` one in any state, killed first. Runs the poststop hooks.
-    pub fn delete(self, force: bool) -> Result<()> {
+    pub fn delete(mut self, force: bool) -> Result<()> {
         let lock = self.dir.lock(LOCK_PATIENCE)?;
-        self.allow(if force { Operation::DeleteForce } else { Operation::Delete })?;
-        let stage = self.stage();
+        // Who held the lock may have written since it was read: `create` has then made what is to be removed.
+        if let Some(record) = self.dir.record()? {
+            self.record = record;
+        }
+        let status = match self.record.phase {
+            // We have the lock: its creator is gone.
+            Phase::Creating => Status::Stopped,
+            Phase::Created => self.status()?,
+        };
+        allowed(if force { Operation::DeleteForce } else { Operation::Delete }, &self.record.id, status)?;
+        let trace = self.runtime.clone();
+        let stage = Stage { trace: trace.trace().map_or(Trace::Off, Trace::Log) };
         if force {
-            stage.act(Step::Kill, String::new, || self.kill_init().map_err(|error| wolffia_launch::Cause::from(error.to_string())))?;
+            stage.act(Step::Kill, String::new, || kill_all_of(&self.record).map_err(cause))?;
         }
-        remove_cgroup_of(&self.record)?;
-        let state = self.hook_state("stopped", None);
-        let (directory, hooks) = (self.record.bundle.clone(), self.record.launch.poststop.clone());
-        self.store.remove(self.dir, lock)?;
-        // runtime.md, lifecycle step 13: a failure is a warning, and the others run.
-        for cause in wolffia_launch::run_all_hooks("poststop", &hooks, &state, &directory) {
-            crate::warn(&cause.text);
+        let Self { store, dir, record, .. } = self;
+        stage.act(Step::CgroupRemove, String::new, || remove_cgroup_of(&record).map_err(cause))?;
+        stage.act(Step::StateRemove, || record.id.to_string(), || store.remove(dir, lock).map_err(cause))?;
+        if record.launch.poststop.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        Ok(stage.act(Step::HooksPoststop, String::new, || Ok::<(), Cause>(run_poststop_hooks(&record)))?)
     }
 
     /// Waits until the container's first process has ended: with its status if it is a child of this process.
@@ -215,7 +232,7 @@ impl Container {
         if hooks.is_empty() {
             return Ok(());
         }
-        let state = self.hook_state("running", Some(self.record.pid));
+        let state = hook_state(&self.record, "running", Some(self.record.pid));
         let ran = self.stage().act(Step::HooksPoststart, String::new, || {
             wolffia_launch::run_hooks("poststart", hooks, &state, &self.record.bundle)
         });
@@ -223,12 +240,6 @@ impl Container {
             crate::warn_on_error(self.kill_init());
             Error::from(failure)
         })
-    }
-
-    /// Removes everything after a failure; returns the error that led here.
-    pub(crate) fn discard(self, error: Error) -> Error {
-        crate::warn_on_error(self.delete(true));
-        error
     }
 
     pub(crate) fn allow(&self, operation: Operation) -> Result<()> {
@@ -265,26 +276,17 @@ impl Container {
 
     /// False if the container has no cgroup, or nobody is in it.
     fn kill_cgroup(&self, signal: i32) -> Result<bool> {
-        let killed = self.with_cgroup(|cgroup| match cgroup.processes()?.is_empty() {
-            true => Ok(false),
-            false => cgroup.kill_all(signal).map(|()| true),
-        })?;
-        Ok(killed.unwrap_or(false))
+        let Some(cgroup) = cgroup_of(&self.record)? else { return Ok(false) };
+        if cgroup.processes()?.is_empty() {
+            return Ok(false);
+        }
+        let what = || format!("signal {signal} to every process");
+        self.stage().act(Step::Kill, what, || cgroup.kill_all(signal).map_err(cause))?;
+        Ok(true)
     }
 
     fn kill_init(&self) -> Result<()> {
         kill_all_of(&self.record)
-    }
-
-    fn hook_state(&self, status: &str, pid: Option<i32>) -> HookState {
-        HookState {
-            oci_version: self.record.oci_version.clone(),
-            id: self.record.id.to_string(),
-            status: status.to_owned(),
-            pid,
-            bundle: self.record.bundle.display().to_string(),
-            annotations: self.record.annotations.clone(),
-        }
     }
 
     fn unlink_start_socket(&self) -> Result<()> {
@@ -302,10 +304,31 @@ fn no_freezer() -> Error {
     }
 }
 
-/// What a creator that was killed left: its processes end by themselves, its cgroup does not.
+/// What a creator that was killed left: its processes end by themselves, its cgroup does not, nor what its hooks have set up.
 pub(crate) fn clean_up(record: &Record<Launched>) -> Result<()> {
     kill_all_of(record)?;
-    remove_cgroup_of(record)
+    remove_cgroup_of(record)?;
+    run_poststop_hooks(record);
+    Ok(())
+}
+
+/// runtime.md, lifecycle step 13: a failure is a warning, and the others run.
+fn run_poststop_hooks(record: &Record<Launched>) {
+    let state = hook_state(record, "stopped", None);
+    for cause in wolffia_launch::run_all_hooks("poststop", &record.launch.poststop, &state, &record.bundle) {
+        crate::warn(&cause.text);
+    }
+}
+
+fn hook_state(record: &Record<Launched>, status: &str, pid: Option<i32>) -> HookState {
+    HookState {
+        oci_version: record.oci_version.clone(),
+        id: record.id.to_string(),
+        status: status.to_owned(),
+        pid,
+        bundle: record.bundle.display().to_string(),
+        annotations: record.annotations.clone(),
+    }
 }
 
 fn init_of(record: &Record<Launched>) -> Result<Option<OwnedFd>> {
@@ -325,7 +348,9 @@ fn kill_all_of(record: &Record<Launched>) -> Result<()> {
     }
     let Some(init) = init_of(record)? else { return Ok(()) };
     match pidfd::send_signal(init.as_fd(), libc::SIGKILL) {
-        Err(error) if !error.is(Errno::ESRCH) => return Err(Error::System { act: "kill the container's process", source: error }),
+        Err(error) if !error.is(Errno::ESRCH) => {
+            return Err(Error::System { act: "kill the container's process", source: error });
+        }
         _ => {}
     }
     if wait_for(pidfd::wait_exit(init.as_fd(), Some(DEATH_PATIENCE)))? {

@@ -1,7 +1,7 @@
 //! Making a container: reserve, plan, launch, commit. Whatever fails, nothing is left.
 
 use crate::container::Container;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, cause};
 use crate::record::{CgroupPlace, Launched as Payload};
 use crate::runtime::{Runtime, parse_id};
 use crate::terminal::Terminal;
@@ -82,7 +82,7 @@ impl Runtime {
         let container = Container::new(self, store, dir, record);
         match launched.stay() {
             Ok(()) => Ok(container),
-            Err(failure) => Err(container.discard(failure.into())),
+            Err(failure) => Err(discard(container, options, failure.into())),
         }
     }
 
@@ -92,10 +92,12 @@ impl Runtime {
         let container = Container::new(self, store, dir, record);
         let running = match launched.start(self.trace()) {
             Ok(running) => running,
-            Err(failure) => return Err(container.discard(failure.into())),
+            Err(failure) => return Err(discard(container, options, failure.into())),
         };
-        container.after_start()?;
-        Ok((container, running))
+        match container.after_start() {
+            Ok(()) => Ok((container, running)),
+            Err(error) => Err(discard(container, options, error)),
+        }
     }
 
     fn request(&self, id: &str, bundle: &Bundle, options: &CreateOptions) -> Result<Request> {
@@ -130,17 +132,18 @@ impl Runtime {
         let stage = Stage { trace: self.trace().map_or(Trace::Off, Trace::Log) };
         let store = self.store(true)?;
         let mut making = Making { reservation: store.reserve(&id)?, store, cgroup: None, stage };
-        match making.carry_out(self, &plan, &host, bundle, options, start) {
+        let made = match making.carry_out(self, &plan, &host, bundle, options, start) {
             Ok((launched, record)) => making.commit(launched, record),
-            Err(error) => {
-                let state = hook_state(&id, bundle, &plan).with("stopped", None);
-                // runtime.md, lifecycle: a hook that fails ends in the container's destruction, poststop included.
-                for cause in wolffia_launch::run_all_hooks("poststop", &plan.hooks.poststop, &state, &bundle.directory) {
-                    crate::warn(&cause.text);
-                }
-                Err(making.undo(options, error))
+            Err(error) => Err(making.undo(error)),
+        };
+        made.inspect_err(|_| {
+            remove_pid_file(options);
+            // runtime.md, lifecycle: a hook that fails ends in the container's destruction, poststop included.
+            let state = hook_state(&id, bundle, &plan).with("stopped", None);
+            for cause in wolffia_launch::run_all_hooks("poststop", &plan.hooks.poststop, &state, &bundle.directory) {
+                crate::warn(&cause.text);
             }
-        }
+        })
     }
 }
 
@@ -214,37 +217,46 @@ impl Making<'_> {
         Ok((launched, record))
     }
 
-    /// Written down before it is made, so that `delete --force` finds it if we are killed in between.
+    /// Written down before it is made, so that `delete --force` finds it if we are killed in between; and the poststop hooks, if
+    /// there is no cgroup.
     fn make_cgroup(&mut self, plan: &Plan, record: &mut Record<Payload>) -> Result<()> {
-        let CgroupPlan::Unified { mount, path, optional } = &plan.cgroup else { return Ok(()) };
+        let CgroupPlan::Unified { mount, path, optional } = &plan.cgroup else { return Ok(self.reservation.dir().save(record)?) };
         let mut place = CgroupPlace { mount: mount.to_string(), path: path.clone(), made: Vec::new() };
         record.cgroup = Some(mount.as_path().join(path.trim_start_matches('/')));
         record.launch.cgroup = Some(place.clone());
         self.reservation.dir().save(record)?;
-        match Cgroup::create(mount.as_path(), path) {
-            Ok(cgroup) => {
-                place.made = cgroup.made().to_vec();
+        let made = &mut self.cgroup;
+        let refused = self.stage.act(
+            Step::CgroupCreate,
+            || path.clone(),
+            || match Cgroup::create(mount.as_path(), path) {
+                Ok(cgroup) => {
+                    *made = Some(cgroup);
+                    Ok(None)
+                }
+                Err(error) if *optional && error.is_permission() => Ok(Some(cause(error).text)),
+                Err(error) => Err(cause(error)),
+            },
+        )?;
+        match refused {
+            None => {
+                place.made = self.cgroup.as_ref().map_or_else(Vec::new, |cgroup| cgroup.made().to_vec());
                 record.launch.cgroup = Some(place);
-                self.cgroup = Some(cgroup);
-                Ok(())
             }
-            Err(error) if *optional && error.is_permission() => {
+            Some(reason) => {
                 record.cgroup = None;
                 record.launch.cgroup = None;
-                record.launch.recorded.push(wolffia_plan::Recorded {
-                    field: "/linux/cgroupsPath".to_owned(),
-                    reason: format!("no cgroup of its own: {error}"),
-                });
-                Ok(())
+                let reason = format!("no cgroup of its own: {reason}");
+                record.launch.recorded.push(wolffia_plan::Recorded { field: "/linux/cgroupsPath".to_owned(), reason });
             }
-            Err(error) => Err(error.into()),
         }
+        Ok(())
     }
 
     fn commit(self, launched: Launched, record: Record<Payload>) -> Result<Made> {
         let Making { store, reservation, cgroup, stage } = self;
         let id = reservation.dir().id().clone();
-        let committed = stage.act(Step::StateCommit, || id.to_string(), || reservation.commit(&record).map_err(as_cause));
+        let committed = stage.act(Step::StateCommit, || id.to_string(), || reservation.commit(&record).map_err(cause));
         match committed {
             Ok(dir) => Ok(Made { store, dir, launched, record }),
             Err(failure) => {
@@ -260,13 +272,23 @@ impl Making<'_> {
     }
 
     /// Takes away what was made; returns the error that led here.
-    fn undo(self, options: &CreateOptions, error: Error) -> Error {
+    fn undo(self, error: Error) -> Error {
         remove_cgroup(self.cgroup.as_ref());
-        if let Some(path) = &options.pid_file {
-            crate::pid_file::remove(path);
-        }
         report(self.reservation.abandon(&self.store));
         error
+    }
+}
+
+/// Takes away a container that was made, because it cannot be let go; returns the error that led here.
+fn discard(container: Container, options: &CreateOptions, error: Error) -> Error {
+    crate::warn_on_error(container.delete(true));
+    remove_pid_file(options);
+    error
+}
+
+fn remove_pid_file(options: &CreateOptions) {
+    if let Some(path) = &options.pid_file {
+        crate::pid_file::remove(path);
     }
 }
 
@@ -281,10 +303,6 @@ fn report<E: std::fmt::Display>(result: std::result::Result<(), E>) {
     if let Err(error) = result {
         crate::warn(&error.to_string());
     }
-}
-
-fn as_cause(error: wolffia_state::StateError) -> wolffia_launch::Cause {
-    error.to_string().into()
 }
 
 fn new_record(id: &wolffia_state::ContainerId, bundle: &Bundle, plan: &Plan, host: &Host) -> Record<Payload> {
@@ -344,8 +362,8 @@ fn needs(config: &Config) -> Needs {
 }
 
 fn own_binary() -> Result<BinaryOwner> {
-    let stat = wolffia_sys::fd::path_stat("/proc/self/exe")
-        .map_err(|source| Error::System { act: "look at the own binary", source })?;
+    let stat =
+        wolffia_sys::fd::path_stat("/proc/self/exe").map_err(|source| Error::System { act: "look at the own binary", source })?;
     Ok(BinaryOwner { uid: stat.uid, gid: stat.gid, mode: stat.mode })
 }
 

@@ -4,7 +4,7 @@ use crate::hints;
 use std::path::PathBuf;
 use wolffia_cgroup::CgroupError;
 use wolffia_host::HostError;
-use wolffia_launch::Failure;
+use wolffia_launch::{Cause, Failure};
 use wolffia_plan::{Refusal, Step};
 use wolffia_spec::ConfigError;
 use wolffia_state::{Forbidden, StateError};
@@ -41,7 +41,9 @@ pub enum Error {
     #[error("{reason}")]
     Usage { reason: String, cure: &'static str },
     /// The operation needs the helper process, see [`crate::Helper`].
-    #[error("this process has several threads: a container can be made only by one that has a single thread, because a copy of the others would be missing in it")]
+    #[error(
+        "this process has several threads: a container can be made only by one that has a single thread, because a copy of the others would be missing in it"
+    )]
     Threaded,
     /// A system call outside any step.
     #[error("cannot {act}")]
@@ -49,6 +51,15 @@ pub enum Error {
     /// The helper program ended with an error; its own words.
     #[error("{message}")]
     Helper { message: String, status: Option<i32> },
+}
+
+/// An error of a step's work, with its sources in one line; no `Display` repeats its source.
+pub(crate) fn cause(error: impl std::error::Error + 'static) -> Cause {
+    let chain: Vec<&(dyn std::error::Error + 'static)> =
+        std::iter::successors(Some(&error as &(dyn std::error::Error + 'static)), |error| error.source()).collect();
+    let text = chain.iter().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    let errno = chain.iter().find_map(|error| error.downcast_ref::<wolffia_sys::Error>()).map_or(0, |error| error.errno.0);
+    Cause { text, errno }
 }
 
 impl Error {
@@ -68,7 +79,10 @@ impl Error {
             Error::Config(error) => error.cure.clone(),
             Error::Usage { cure, .. } => (*cure).to_owned(),
             Error::NoConfig { .. } => "name the bundle with --bundle, or make a configuration with `wolffia spec`".to_owned(),
-            Error::Threaded => "make the container before you start threads, or use wolffia::Helper, which runs the work in a process of its own".to_owned(),
+            Error::Threaded => {
+                "make the container before you start threads, or use wolffia::Helper, which runs the work in a process of its own"
+                    .to_owned()
+            }
             _ => String::new(),
         }
     }

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use wolffia_host::Needs;
 use wolffia_launch::{Exec, Running};
-use wolffia_plan::{Descriptors, NamespaceKind, Process, ProcessContext, Recorded, Role, plan_process};
+use wolffia_plan::{Descriptors, NamespaceKind, Process, ProcessContext, Recorded, Role, Step, plan_process};
 use wolffia_spec::{Config, Extra, ProcessConfig, oci};
 use wolffia_state::Operation;
 
@@ -76,13 +76,17 @@ impl Container {
             console: &mut |name, master| options.terminal.receive(name, master),
             trace: self.runtime.trace(),
         })?;
-        if let Some(path) = &options.pid_file {
-            crate::pid_file::write(path, running.pid).map_err(|cause| Error::Usage {
-                reason: format!("cannot write the pid file {}: {}", path.display(), cause.text),
-                cure: "",
-            })?;
+        let Some(path) = &options.pid_file else { return Ok(running) };
+        let what = || path.display().to_string();
+        match self.stage().act(Step::PidFile, what, || crate::pid_file::write(path, running.pid)) {
+            Ok(()) => Ok(running),
+            Err(failure) => {
+                crate::pid_file::remove(path);
+                // A process of which its caller learns nothing must not go on.
+                running.end().map_err(|source| Error::System { act: "end the process", source })?;
+                Err(failure.into())
+            }
         }
-        Ok(running)
     }
 
     fn plan_exec(&self, options: &ExecOptions) -> Result<(Process, Vec<Recorded>)> {

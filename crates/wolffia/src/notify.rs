@@ -46,11 +46,19 @@ impl Relay {
 
     /// Binds the socket that the container sends to. Before the container starts, so that no message is lost.
     pub fn bind(&self) -> Result<Bound<'_>> {
+        match fd::unlinkat(&self.directory, SOCKET, false) {
+            // A `start` that was killed has left its own.
+            Err(error) if !error.is(Errno::ENOENT) => {
+                return Err(Error::System { act: "remove the notify socket", source: error });
+            }
+            _ => {}
+        }
         let socket = socket::bind_in(&self.directory, SOCKET, Kind::Datagram)
             .map_err(|source| Error::System { act: "bind the notify socket", source })?;
         let node = fd::openat(&self.directory, SOCKET, fd::OFlags::PATH | fd::OFlags::NOFOLLOW, 0)
             .map_err(|source| Error::System { act: "open the notify socket", source })?;
-        fd::fchmod(&node, 0o777).map_err(|source| Error::System { act: "open the notify socket to the container's user", source })?;
+        fd::fchmod(&node, 0o777)
+            .map_err(|source| Error::System { act: "open the notify socket to the container's user", source })?;
         Ok(Bound { relay: self, socket: UnixDatagram::from(socket) })
     }
 }
@@ -90,7 +98,8 @@ impl Bound<'_> {
         let (barrier, theirs) = std::io::pipe().map_err(|source| self.failed("make a pipe for", source))?;
         send(b"BARRIER=1", &[theirs.as_fd()])?;
         drop(theirs);
-        poll::wait_readable(&barrier, Some(BARRIER_LIMIT)).map_err(|source| Error::System { act: "wait for the barrier", source })?;
+        poll::wait_readable(&barrier, Some(BARRIER_LIMIT))
+            .map_err(|source| Error::System { act: "wait for the barrier", source })?;
         Ok(())
     }
 
