@@ -33,15 +33,28 @@ pub fn failure(error: &anyhow::Error, code: u8) -> ExitCode {
         details.push(("cure", cure.clone()));
     }
     if crate::log::error(&message, &details) {
-        eprintln!("wolffia: {message}");
+        eprintln!("wolffia: {}", shown(&message));
         if !cure.is_empty() && !message.contains(&cure) {
-            eprintln!("  cure: {cure}");
+            eprintln!("  cure: {}", shown(&cure));
         }
     }
     ExitCode::from(code)
 }
 
+/// Without what a terminal would obey: names in a message may be an image's.
+pub fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c }).collect()
+}
+
 /// The error and its sources in one line. No `Display` repeats its source, so none is said twice.
 fn message(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_name_commands_the_terminal() {
+        assert_eq!(super::shown("exec \"\u{1b}]0;x\u{7}\": no\n\tcure: \u{9b}2J"), "exec \"\u{fffd}]0;x\u{fffd}\": no\n\tcure: \u{fffd}2J");
+    }
 }

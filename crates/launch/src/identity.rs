@@ -12,7 +12,8 @@ pub fn become_setup_user(setup: SetupIds, groups: &Groups) -> Result<(), Cause> 
         Groups::Set(_) => ids::setgroups(&[])?,
         Groups::Keep => {}
     }
-    Ok(ids::setresuid(setup.uid)?)
+    ids::setresuid(setup.uid)?;
+    Ok(prctl::set_dumpable(false)?)
 }
 
 /// Takes capabilities out of the bounding set. Before the user changes, because that takes CAP_SETPCAP away.
@@ -28,6 +29,8 @@ pub fn assume(identity: &Identity) -> Result<(), Cause> {
     }
     ids::setresgid(identity.gid)?;
     ids::setresuid(identity.uid)?;
+    // A change of user sets this to fs.suid_dumpable, which is the machine's to choose.
+    prctl::set_dumpable(false)?;
     prctl::set_keep_capabilities(false)?;
     process::umask(identity.umask);
     Ok(())

@@ -33,7 +33,9 @@ pub fn make_directory(root: &Root, cwd: &ContainerPath) -> Result<(), Cause> {
 /// lead out by a descriptor (CVE-2024-21626).
 pub fn enter_directory(root: &Root, cwd: &ContainerPath) -> Result<(), Cause> {
     let directory = root.resolve(cwd.relative(), OFlags::DIRECTORY).map_err(|error| not_entered(cwd, error))?;
-    process::fchdir(directory.as_fd()).map_err(|error| not_entered(cwd, error))
+    process::fchdir(directory.as_fd()).map_err(|error| not_entered(cwd, error))?;
+    // The second wall: the kernel itself says whether the directory lies below the root.
+    process::getcwd().map(drop).map_err(|error| not_entered(cwd, error))
 }
 
 fn not_entered(cwd: &ContainerPath, error: wolffia_sys::Error) -> Cause {

@@ -5,6 +5,7 @@ use crate::error::{Error, Result, cause};
 use crate::record::{CgroupPlace, Launched as Payload};
 use crate::runtime::{Runtime, parse_id};
 use crate::terminal::Terminal;
+use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -36,7 +37,7 @@ impl Bundle {
     pub fn load_file(directory: &Path, file: &Path) -> Result<Self> {
         let directory = std::path::absolute(directory).map_err(|source| file_error("find", directory, source))?;
         let path = directory.join(file);
-        let text = match std::fs::read(&path) {
+        let text = match read_document(&path) {
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Err(Error::NoConfig { path, source }),
             other => other.map_err(|source| file_error("read", &path, source))?,
         };
@@ -49,6 +50,19 @@ impl Bundle {
             .map_err(|error| Error::Usage { reason: format!("the configuration cannot be written: {error}"), cure: "" })?;
         Ok(Self { directory: directory.to_owned(), config: Config::parse(&text)?, text })
     }
+}
+
+/// Longest configuration: as long as the store of containers keeps for `exec`.
+const DOCUMENT_LIMIT: u64 = 16 << 20;
+
+/// Reads a configuration, whoever wrote it, without filling the memory.
+pub fn read_document(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    std::fs::File::open(path)?.take(DOCUMENT_LIMIT + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > DOCUMENT_LIMIT {
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, format!("more than {DOCUMENT_LIMIT} bytes")));
+    }
+    Ok(text)
 }
 
 /// The command line's part of `create` and `run`.

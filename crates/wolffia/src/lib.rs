@@ -32,7 +32,7 @@ pub mod sandbox;
 mod terminal;
 
 pub use container::Container;
-pub use create::{Bundle, CreateOptions};
+pub use create::{Bundle, CreateOptions, read_document};
 pub use error::{Error, Result};
 pub use exec::{ExecOptions, ExecProcess, Overrides};
 pub use helper::Helper;

@@ -106,7 +106,7 @@ impl Exec {
 
     fn read_process(&self) -> anyhow::Result<ExecProcess> {
         if let Some(path) = &self.process {
-            let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text = wolffia::read_document(path).with_context(|| format!("cannot read {}", path.display()))?;
             return Ok(ExecProcess::Given(Box::new(wolffia::spec::ProcessConfig::parse(&text)?)));
         }
         let args = self.words.get(1..).unwrap_or_default().to_vec();

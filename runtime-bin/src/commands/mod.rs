@@ -103,6 +103,10 @@ pub fn run(call: Call) -> ExitCode {
     {
         return crate::report::failure(&error.into(), known.code);
     }
+    // What the caller left open reaches the container by its number (--preserve-fds) or not at all, and hooks and helpers never.
+    if let Err(error) = wolffia::sys::fd::close_range_cloexec(3) {
+        return crate::report::failure(&error.into(), known.code);
+    }
     if let Err(error) = crate::log::set_up(&call.global) {
         return crate::report::failure(&error, known.code);
     }
