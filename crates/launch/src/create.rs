@@ -74,6 +74,11 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched, Failure> {
     let targets = stage.act(Step::NamespacesJoin, String::new, || spawn::targets(&plan.namespaces.join))?;
     stage.act(Step::Sysctl, || "whose they are".into(), || settings::check_sysctls(&plan.sysctl, &targets))?;
     let (ours, theirs) = stage.act(Step::NamespacesClone, || "handshake".into(), handshake::pair)?;
+    let needs_nothing = needs_nothing(plan);
+    if needs_nothing {
+        // Lies in the socket when init looks: it need not wait for us to be scheduled.
+        stage.act(Step::SessionStart, || "proceed".into(), || ours.send(&ToInit::Proceed(Proceed::default())))?;
+    }
     let init = match spawn::spawn(&stage, &token, &plan.namespaces, &targets, launch.cgroup)? {
         Spawned::Init => {
             // The other end must be gone here, or init would never see the runtime's end of file.
@@ -86,9 +91,19 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched, Failure> {
     };
     drop(theirs);
     let launched = Launched { init, channel: ours };
-    send_off(&stage, &token, plan, &launched)?;
+    if !needs_nothing {
+        send_off(&stage, &token, plan, &launched)?;
+    }
     accompany(&stage, plan, &launched, &launch.state, launch.console)?;
     Ok(launched)
+}
+
+/// Whether init can begin without anything done for it.
+fn needs_nothing(plan: &Plan) -> bool {
+    let mapped = matches!(plan.ids, Ids::Mapped { .. });
+    let scored = plan.process.as_ref().is_some_and(|process| process.oom_score_adj.is_some());
+    let cloned = sources::root_is_prepared(plan) || plan.mounts.iter().any(sources::is_prepared);
+    !mapped && !scored && !cloned && plan.net_devices.is_empty()
 }
 
 /// What init cannot do for itself, and the word to begin.
@@ -127,6 +142,7 @@ fn accompany(
     let limit = plan.hooks.create_container.is_empty().then_some(SILENCE_LIMIT);
     loop {
         match launched.next(stage, Step::NamespacesClone, limit)? {
+            FromInit::Loopback(socket) => stage.act(Step::Loopback, String::new, || netdevices::set_loopback_up(socket))?,
             FromInit::Console { name, master } => stage.act(Step::Console, || name.clone(), || console(&name, master))?,
             FromInit::HooksWanted => {
                 let state = state.with("creating", Some(launched.init.pid.get()));

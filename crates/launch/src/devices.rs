@@ -14,15 +14,15 @@ pub fn create(root: &Root, device: &Device) -> Result<(), Cause> {
     match device.how {
         DeviceHow::Make { kind, major, minor, mode, uid, gid } => {
             let path = device.path.relative();
-            match root.mknod(path, file_kind(kind), (major, minor), mode) {
-                Ok(_) => {}
-                Err(error) if error.is(Errno::EEXIST) => must_match(root, device, kind, (major, minor))?,
-                Err(error) => return Err(error.into()),
-            }
-            let node = root.resolve(path, OFlags::NOFOLLOW)?;
-            fd::fchown(node.as_fd(), uid, gid)?;
-            // After chown, because that clears bits; and because mknod's mode went through the umask of nobody (init's is 0).
-            Ok(fd::fchmod(node.as_fd(), mode)?)
+            let node = match root.mknod(path, file_kind(kind), (major, minor), mode) {
+                Err(error) if error.is(Errno::EEXIST) => {
+                    must_match(root, device, kind, (major, minor))?;
+                    return Ok(());
+                }
+                made => made?,
+            };
+            // Of a device node, unlike of a program, chown clears no bit.
+            Ok(fd::fchown(node.as_fd(), uid, gid)?)
         }
         DeviceHow::Bind { kind, major, minor } => bind(root, device, kind, (major, minor)),
     }

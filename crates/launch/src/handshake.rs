@@ -6,8 +6,9 @@
 //!     │  (writes id maps, moves devices, clones sources)
 //!     │ ── Sources × n, with descriptors ──────▶ │  only when the plan has sources that the runtime clones
 //!     │ ── Proceed ────────────────────────────▶ │  mounts, devices …
+//!     │ ◀─────────── Loopback, with a descriptor │  only with a new network namespace; init does not wait
 //!     │ ◀──────────── Console, with a descriptor │  only with a terminal
-//!     │ ◀─────────────────────────── HooksWanted │  only with prestart or createRuntime hooks
+//!     │ ◀─────────────────────────── HooksWanted │  only with hooks before the pivot
 //!     │ ── HooksDone ──────────────────────────▶ │  pivot, masks …
 //!     │ ◀──────────────────────────── TuneWanted │  only when the runtime has to set the limits
 //!     │ ── Tuned ──────────────────────────────▶ │  identity, capabilities …
@@ -38,6 +39,8 @@ pub const SOURCES_AT_ONCE: usize = 64;
 #[derive(Debug)]
 pub enum FromInit {
     Trace(TraceLine),
+    /// A netlink socket of init's network namespace, whose loopback interface the runtime sets up meanwhile.
+    Loopback(OwnedFd),
     Console {
         name: String,
         master: OwnedFd,
@@ -163,6 +166,7 @@ impl FromInit {
     fn encode(&self) -> Result<(Vec<u8>, Option<BorrowedFd<'_>>), Cause> {
         Ok(match self {
             FromInit::Trace(line) => (tagged(b't', line)?, None),
+            FromInit::Loopback(socket) => (vec![b'l'], Some(socket.as_fd())),
             FromInit::Console { name, master } => (tagged(b'c', name)?, Some(master.as_fd())),
             FromInit::HooksWanted => (vec![b'h'], None),
             FromInit::TuneWanted => (vec![b'u'], None),
@@ -183,6 +187,7 @@ impl FromInit {
                 name: parsed(body)?,
                 master: descriptors.next().ok_or("a console message without a descriptor")?,
             },
+            b'l' => FromInit::Loopback(descriptors.next().ok_or("a loopback message without a descriptor")?),
             b'h' => FromInit::HooksWanted,
             b'u' => FromInit::TuneWanted,
             b'r' => FromInit::Created,

@@ -52,7 +52,7 @@ impl Init<'_> {
         self.become_someone(&stage)?;
         // Opened now, while it is the host's: every later write to /proc goes through it (CVE-2025-52881).
         let proc = stage.act(Step::TimeOffsets, || "/proc".into(), ProcHandle::open)?;
-        self.set_clocks_and_devices(&stage, &proc, &proceed)?;
+        self.set_clocks_and_devices(&stage, &proc, channel, &proceed)?;
         let (root, console) = self.build_root(&stage, &proc, channel, prepared)?;
         self.run_early_hooks(&stage, channel)?;
         self.enter_root(&stage, &root)?;
@@ -80,7 +80,13 @@ impl Init<'_> {
         stage.act(Step::IdsBecome, || "hide from ptrace".into(), || prctl::set_dumpable(false))
     }
 
-    fn set_clocks_and_devices(&self, stage: &Stage<'_>, proc: &ProcHandle, proceed: &Proceed) -> Result<(), Failure> {
+    fn set_clocks_and_devices(
+        &self,
+        stage: &Stage<'_>,
+        proc: &ProcHandle,
+        channel: &InitSide,
+        proceed: &Proceed,
+    ) -> Result<(), Failure> {
         if self.plan.namespaces.is_new(NamespaceKind::Time) {
             let offsets = &self.plan.time_offsets;
             stage.act(Step::TimeOffsets, || format!("{offsets:?}"), || settings::enter_time_namespace(proc, offsets))?;
@@ -89,7 +95,9 @@ impl Init<'_> {
             stage.act(Step::NetDevicesConfigure, || name.clone(), || netdevices::configure(name, addresses))?;
         }
         if self.plan.namespaces.is_new(NamespaceKind::Network) {
-            stage.act(Step::Loopback, String::new, netdevices::set_loopback_up)?;
+            stage.act(Step::Loopback, || "by the runtime, meanwhile".into(), || -> Result<(), Cause> {
+                channel.send(&FromInit::Loopback(netdevices::open_socket()?))
+            })?;
         }
         Ok(())
     }
@@ -155,7 +163,8 @@ impl Init<'_> {
     /// Before the pivot, because the hooks' paths are the host's (config.md, "POSIX-platform Hooks").
     fn run_early_hooks(&self, stage: &Stage<'_>, channel: &InitSide) -> Result<(), Failure> {
         let hooks = &self.plan.hooks;
-        if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
+        if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() || !hooks.create_container.is_empty() {
+            // For createContainer hooks alone too, because with the answer everything that the runtime does meanwhile is done.
             stage.act(Step::HooksCreateRuntime, String::new, || -> Result<(), Cause> {
                 channel.send(&FromInit::HooksWanted)?;
                 channel.expect("HooksDone").map(drop)
@@ -176,7 +185,7 @@ impl Init<'_> {
         let plan = self.plan;
         // Taken while the host's /dev can be reached: the container's own could be anything (CVE-2025-31133).
         let null = stage.act(Step::RootfsPivot, || "/dev/null".into(), devices::host_null)?;
-        stage.act(Step::RootfsPivot, || plan.root.path.to_string(), || rootfs::switch(root, plan.root.switch))?;
+        stage.act(Step::RootfsPivot, || plan.root.path.to_string(), || rootfs::switch(root, &plan.root))?;
         if let Some(payload) = &plan.process {
             // Before the root becomes read-only, because it may have to be made.
             stage.act(Step::CwdMake, || payload.cwd.to_string(), || payload::make_directory(root, &payload.cwd))?;

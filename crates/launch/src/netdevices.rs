@@ -25,7 +25,13 @@ pub fn configure(name: &str, addresses: &[Address]) -> Result<(), Cause> {
     Ok(socket.set_up(index)?)
 }
 
-/// Sets the loopback interface of a new network namespace up, where it is always the first.
-pub fn set_loopback_up() -> Result<(), Cause> {
-    Ok(Socket::open()?.set_up(1)?)
+/// A netlink socket of init's network namespace, for the runtime.
+pub fn open_socket() -> Result<OwnedFd, Cause> {
+    Ok(Socket::open()?.into())
+}
+
+/// Sets the loopback interface of a new network namespace up, where it is always the first. The runtime does it while init mounts,
+/// because it takes the kernel as long as all mounts together.
+pub fn set_loopback_up(socket: OwnedFd) -> Result<(), Cause> {
+    Ok(Socket::from(socket).set_up(1)?)
 }

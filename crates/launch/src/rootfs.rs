@@ -61,14 +61,16 @@ fn set_parent_propagation(directory: BorrowedFd<'_>, propagation: u64) -> Result
 }
 
 /// Makes `root` the root directory and lets go of the host's.
-pub fn switch(root: &Root, how: RootSwitch) -> Result<(), Cause> {
+pub fn switch(root: &Root, plan: &plan::Root) -> Result<(), Cause> {
     process::fchdir(root.as_fd())?;
-    match how {
+    match plan.switch {
         RootSwitch::Pivot => {
             // The old root lands on top of the new one and is taken off there: no directory is needed (pivot_root(2), NOTES).
             mount::pivot_root_here()?;
-            // Because with a shared root the unmount would travel to the host.
-            mount::set_root_propagation(libc::MS_SLAVE | libc::MS_REC)?;
+            if plan.host_propagation & libc::MS_SHARED != 0 {
+                // Because the unmount would travel to the host.
+                mount::set_root_propagation(libc::MS_SLAVE | libc::MS_REC)?;
+            }
             mount::unmount_detached(".")?;
         }
         RootSwitch::Move => {

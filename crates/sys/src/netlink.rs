@@ -45,6 +45,19 @@ pub struct Socket {
     sequence: u32,
 }
 
+impl From<OwnedFd> for Socket {
+    /// A conversation that another process opened, in its own network namespace.
+    fn from(fd: OwnedFd) -> Self {
+        Self { fd, sequence: 0 }
+    }
+}
+
+impl From<Socket> for OwnedFd {
+    fn from(socket: Socket) -> Self {
+        socket.fd
+    }
+}
+
 impl Socket {
     /// Opens one in the caller's network namespace.
     pub fn open() -> Result<Self> {

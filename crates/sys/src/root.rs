@@ -124,7 +124,9 @@ impl Root {
         if stat.kind != kind || (kind != FileKind::Fifo && stat.rdev != dev) {
             return Err(Error::new("mknodat", format!("{}: replaced while it was made", args()), Errno::EEXIST));
         }
-        fd::fchmod(&node, mode)?;
+        if stat.mode != mode {
+            fd::fchmod(&node, mode)?;
+        }
         Ok(node)
     }
 

@@ -94,8 +94,11 @@ fn own_path() -> Result<PathBuf> {
     std::fs::read_link("/proc/self/exe").map_err(|source| Error::File { act: "find", path: "/proc/self/exe".into(), source })
 }
 
-/// The directory of the binary twice, as two lower layers: overlayfs without an upper layer can never become writable, whatever
-/// flags a container changes.
+/// A second layer, because overlayfs wants two where none can be written; nothing of it is used.
+const SECOND_LAYER: &str = "/dev";
+
+/// The binary's directory as the lower layer of an overlay: without an upper layer it can never become writable, whatever flags a
+/// container changes. It costs no copy, however large the binary is.
 fn overlay() -> Result<OwnedFd> {
     let path = own_path()?;
     let (Some(directory), Some(name)) = (path.parent().and_then(Path::to_str), path.file_name()) else {
@@ -104,7 +107,7 @@ fn overlay() -> Result<OwnedFd> {
     let layer = directory.replace('\\', "\\\\").replace(':', "\\:").replace(',', "\\,");
     let made = || -> wolffia_sys::Result<OwnedFd> {
         let context = FsContext::open("overlay")?;
-        context.string("lowerdir", &format!("{layer}:{layer}"))?;
+        context.string("lowerdir", &format!("{layer}:{SECOND_LAYER}"))?;
         context.create()?;
         let mount = context.mount(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
         fd::openat(&mount, name, OFlags::PATH | OFlags::NOFOLLOW, 0)
