@@ -261,16 +261,17 @@ fn a_session_has_its_leader() {
 }
 
 fn a_directory_outside_the_root_is_no_cwd() {
-    need_root();
     let (outside, root) = (Scratch::new(), Scratch::new());
-    process::chdir(outside.path()).unwrap();
-    assert_eq!(process::getcwd().unwrap(), outside.path());
-    process::chroot(root.path()).unwrap();
-    let error = process::getcwd().unwrap_err();
-    assert!(error.is(Errno::ENOENT), "{error}");
-    // The step's process ends here, inside the empty root: the scratch directories are removed from outside.
-    process::fchdir(fd::open("/", fd::OFlags::PATH, 0).unwrap()).unwrap();
-    assert_eq!(process::getcwd().unwrap(), std::path::Path::new("/"));
+    // In a process of its own, so that the scratch directories can be removed.
+    common::within(0, || {
+        process::chdir(outside.path()).unwrap();
+        assert_eq!(process::getcwd().unwrap(), outside.path());
+        process::chroot(root.path()).unwrap();
+        let error = process::getcwd().unwrap_err();
+        assert!(error.is(Errno::ENOENT), "{error}");
+        process::fchdir(fd::open("/", fd::OFlags::PATH, 0).unwrap()).unwrap();
+        assert_eq!(process::getcwd().unwrap(), std::path::Path::new("/"));
+    });
 }
 
 fn attributes_show_in_proc() {

@@ -104,15 +104,17 @@ fn a_loop_of_links_ends() {
 fn magic_links_are_refused() {
     let host = Root::from(fd::open("/", OFlags::PATH | OFlags::DIRECTORY, 0).unwrap());
     let own = std::process::id();
-    let outside = fd::open("/usr", OFlags::PATH | OFlags::DIRECTORY, 0).unwrap();
+    let scratch = Scratch::new();
+    let outside = fd::open(scratch.path(), OFlags::PATH | OFlags::DIRECTORY, 0).unwrap();
     let number = std::os::fd::AsRawFd::as_raw_fd(&outside);
-    for path in ["root", "cwd", "exe", "ns/mnt", &format!("fd/{number}"), "root/etc/passwd", "cwd/x/y"] {
+    for path in ["root", "cwd", "exe", "ns/mnt", &format!("fd/{number}"), "root/etc/passwd", &format!("fd/{number}/x/y")] {
         let path = format!("proc/{own}/{path}");
         refused(host.resolve(&path, OFlags::empty()), &[Errno::ELOOP]);
         refused(host.open_file(&path, OFlags::RDONLY), &[Errno::ELOOP]);
         refused(host.make_dirs(&path, 0o755), &[Errno::ELOOP]);
         refused(host.make_file(&path, 0o644), &[Errno::ELOOP]);
     }
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
     assert!(host.resolve("proc/self/status", OFlags::empty()).is_ok(), "ordinary links of /proc are followed");
 }
 
@@ -136,7 +138,7 @@ fn missing_directories_are_made() {
 #[test]
 fn a_dangling_link_is_not_followed() {
     let jail = Jail::new();
-    let targets = ["/nowhere".into(), jail.outside().join("new").display().to_string(), "../outside/new".into(), "..x".into()];
+    let targets = [jail.outside().join("new").display().to_string(), "../outside/new".into(), "/new".into(), "new".into()];
     for target in targets {
         symlink(&target, jail.inside("link")).unwrap();
         refused(jail.root.make_dirs("link", 0o755), &[Errno::ENOTDIR, Errno::ELOOP]);
@@ -268,12 +270,9 @@ fn a_race_against_paths_escapes() {
 
 #[test]
 fn a_race_for_directories_stays_inside() {
-    for target in ["../outside", "/outside"] {
-        let jail = trapped(target);
-        let outcome = race(&jail, |round| jail.root.make_dirs(&format!("victim/{round}/x"), 0o755).map(drop));
-        println!("{target}: {outcome:?}");
-        jail.assert_nothing_outside();
-    }
+    let jail = trapped("../outside");
+    println!("relative: {:?}", race(&jail, |round| jail.root.make_dirs(&format!("victim/{round}/x"), 0o755).map(drop)));
+    jail.assert_nothing_outside();
     let jail = Jail::new();
     fs::create_dir(jail.inside("victim")).unwrap();
     symlink(jail.outside(), jail.inside("trap")).unwrap();
