@@ -159,6 +159,14 @@ pub fn clone3(_alone: &SingleThreaded, request: &CloneRequest<'_>) -> Result<For
     }
 }
 
+/// Whether the kernel gave this program rights that its caller lacks: set-user-id, set-group-id or file capabilities
+/// (`AT_SECURE`, getauxval(3)).
+pub fn is_elevated() -> bool {
+    // SAFETY: getauxval reads what the kernel laid on this process's stack, and no memory of ours.
+    let secure = unsafe { libc::getauxval(libc::AT_SECURE) };
+    secure != 0
+}
+
 /// This process, in its own pid namespace.
 pub fn getpid() -> Pid {
     rx::getpid().into()
