@@ -292,14 +292,15 @@ pub(crate) fn settle_identity(
     )?;
     stage.act(Step::CapabilitiesBound, String::new, || identity::bound(&payload.capabilities))?;
     // Tried first with the rights of the setup user, as runc does; where they do not suffice, the payload's own have to.
-    let entered = payload::enter_directory(root, &payload.cwd).is_ok();
+    let what = || payload.cwd.to_string();
+    let entered = stage.act(Step::Cwd, what, || Ok::<bool, Cause>(payload::enter_directory(root, &payload.cwd).is_ok()))?;
     stage.act(Step::Identity, || format!("{}:{}", user.uid, user.gid), || identity::assume(user))?;
     stage.act(Step::Capabilities, String::new, || identity::set_capabilities(&payload.capabilities))?;
     if payload.no_new_privileges {
         stage.act(Step::NoNewPrivileges, String::new, prctl::set_no_new_privileges)?;
     }
     if !entered {
-        stage.act(Step::Cwd, || payload.cwd.to_string(), || payload::enter_directory(root, &payload.cwd))?;
+        stage.act(Step::Cwd, what, || payload::enter_directory(root, &payload.cwd))?;
     }
     stage.act(Step::Executable, || payload.args.join(" "), || payload::find(payload))
 }

@@ -19,15 +19,9 @@ pub fn listen(directory: BorrowedFd<'_>) -> Result<OwnedFd, Cause> {
 /// Starts the container whose init is `init`. Returns when its payload is executed.
 pub fn start(directory: BorrowedFd<'_>, init: BorrowedFd<'_>, trace: Option<&dyn Fn(TraceLine)>) -> Result<(), Failure> {
     let stage = Stage { trace: trace.map_or(Trace::Off, Trace::Log) };
-    let channel = stage.act(
-        Step::StartWait,
-        || SOCKET.into(),
-        || -> Result<RuntimeSide, Cause> {
-            let channel = RuntimeSide::connected(socket::connect_in(directory, SOCKET, Kind::SeqPacket)?);
-            channel.send(&ToInit::Start)?;
-            Ok(channel)
-        },
-    )?;
+    let channel = stage.act(Step::StartWait, || SOCKET.into(), || socket::connect_in(directory, SOCKET, Kind::SeqPacket))?;
+    let channel = RuntimeSide::connected(channel);
+    stage.act(Step::StartWait, || "start".into(), || channel.send(&ToInit::Start))?;
     until_executed(&stage, &channel, init)
 }
 
