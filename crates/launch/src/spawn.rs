@@ -147,7 +147,7 @@ fn join_all(targets: &[Target]) -> Result<(), Cause> {
     prctl::set_dumpable(false)?;
     let user = NamespaceKind::User.clone_flag();
     let mut later = Vec::new();
-    for target in targets.iter().filter(|target| target.flags != user) {
+    for target in targets.iter().filter(|target| target.flags & user == 0) {
         match namespaces::setns(target.descriptor.as_fd(), target.flags) {
             Ok(()) => {}
             Err(error) if error.is(Errno::EPERM) => later.push(target),

@@ -165,7 +165,9 @@ impl Overrides {
         }
         let mut sets = process.capabilities().clone().unwrap_or_default();
         for name in &self.capabilities {
-            let capability: oci::Capability = name.parse().map_err(|_| Error::Usage {
+            // The specification's names have a prefix that the type's own do not have.
+            let short = name.strip_prefix("CAP_").unwrap_or(name);
+            let capability: oci::Capability = short.parse().map_err(|_| Error::Usage {
                 reason: format!("unknown capability {name:?}"),
                 cure: "name it as capabilities(7) does, for example CAP_NET_RAW",
             })?;

@@ -107,7 +107,8 @@ impl Exec {
     fn read_process(&self) -> anyhow::Result<ExecProcess> {
         if let Some(path) = &self.process {
             let text = wolffia::read_document(path).with_context(|| format!("cannot read {}", path.display()))?;
-            return Ok(ExecProcess::Given(Box::new(wolffia::spec::ProcessConfig::parse(&text)?)));
+            let process = wolffia::spec::ProcessConfig::parse(&text).with_context(|| format!("{}", path.display()))?;
+            return Ok(ExecProcess::Given(Box::new(process)));
         }
         let args = self.words.get(1..).unwrap_or_default().to_vec();
         if args.is_empty() {
