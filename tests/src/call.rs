@@ -117,7 +117,7 @@ impl Call {
             command.current_dir(directory);
         }
         let line = format!("{command:?}");
-        let child = command.spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
+        let child = processes::spawn_own(&mut command).unwrap_or_else(|error| panic!("{line}: {error}"));
         Process { child, line, output: self.output }
     }
 }

@@ -1,15 +1,49 @@
-//! Processes of a scenario. The scenario's process adopts orphans (a subreaper), because a first process of the machine that
-//! reaps seldom would leave zombies behind.
+//! Processes of a scenario. The scenario's process adopts orphans (a subreaper) and takes their ends at once: a first process of
+//! the machine that reaps seldom would leave zombies, and a pid namespace lives as long as a zombie of it.
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, wait};
-use std::collections::BTreeMap;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, waitpid};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(3);
 
-/// Lets orphans become this process's children.
+/// Children that somebody waits for.
+static OWN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// Lets orphans become this process's children, and takes their ends.
 pub fn adopt_orphans() {
     set_child_subreaper(Some(rustix::process::getpid())).unwrap();
+    std::thread::spawn(|| {
+        loop {
+            reap();
+            std::thread::sleep(PAUSE);
+        }
+    });
+}
+
+/// Makes a child whose end its maker takes.
+pub fn spawn_own(command: &mut std::process::Command) -> std::io::Result<std::process::Child> {
+    let mut own = OWN.lock().unwrap();
+    let child = command.spawn()?;
+    own.insert(child.id().cast_signed());
+    Ok(child)
+}
+
+/// Takes the ends of adopted processes.
+pub fn reap() {
+    let own = OWN.lock().unwrap();
+    for pid in children().into_iter().filter(|pid| !own.contains(pid)) {
+        // Another thread may have been quicker, which is no error.
+        Pid::from_raw(pid).map(|pid| waitpid(Some(pid), WaitOptions::NOHANG).ok());
+    }
+}
+
+/// This process's children. The kernel keeps a list for each thread.
+fn children() -> Vec<i32> {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let lists = threads.map(|thread| std::fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+    lists.flat_map(|list| list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>()).collect()
 }
 
 /// Calls `done` until it says true. False after `limit`.
@@ -48,11 +82,6 @@ pub fn descendants(pid: i32) -> Vec<Entry> {
         }
     }
     found
-}
-
-/// Takes the ends of adopted processes. Call it only when no child is left whose end somebody waits for.
-pub fn reap() {
-    while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
 }
 
 /// Ends everything below this process.

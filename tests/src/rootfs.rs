@@ -4,7 +4,6 @@ use crate::case::Case;
 use crate::scratch;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 /// What a container's root directory holds.
@@ -14,7 +13,7 @@ pub enum Rootfs {
     Busybox,
     /// A small Debian: /bin is a link, there are users and a package manager.
     Debian,
-    /// One static program, /program, and nothing else.
+    /// One static program, /busybox, and nothing else.
     Single,
     /// Nothing at all.
     Empty,
@@ -26,24 +25,23 @@ impl Rootfs {
     pub(crate) fn make(self, case: &Case, directory: &Path) {
         scratch::make(directory, 0o755);
         match self {
-            Rootfs::Busybox => busybox(directory),
+            Rootfs::Busybox => busybox(case, directory),
             Rootfs::Debian => debian(case, directory),
             Rootfs::Single => {
-                std::fs::copy(static_busybox(), directory.join("program")).unwrap();
+                std::fs::copy(static_busybox(), directory.join("busybox")).unwrap();
             }
             Rootfs::Empty => {}
         }
     }
 }
 
-fn busybox(directory: &Path) {
+fn busybox(case: &Case, directory: &Path) {
     for name in DIRECTORIES {
         scratch::make(&directory.join(name), 0o755);
     }
     let program = static_busybox();
     std::fs::copy(&program, directory.join("bin/busybox")).unwrap();
-    let list = Command::new(program).arg("--list").output().unwrap();
-    for name in String::from_utf8(list.stdout).unwrap().lines().filter(|name| *name != "busybox") {
+    for name in case.program(program).arg("--list").run().succeeds().lines().filter(|name| *name != "busybox") {
         symlink("busybox", directory.join("bin").join(name)).unwrap();
     }
     std::fs::write(directory.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
