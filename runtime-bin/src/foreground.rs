@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
-use wolffia::Running;
 use wolffia::sys::pidfd::{self, ExitStatus};
 use wolffia::sys::tty::{self, SavedTermios};
 use wolffia::sys::{file, poll, signals};
+use wolffia::{Kept, Running};
 
 /// Signals, taken over before the container is made: one that arrives in between is not lost.
 #[derive(Debug)]
@@ -68,6 +68,17 @@ impl Foreground {
     }
 }
 
+/// A place for the master of a terminal that has the size of the caller's from the start.
+pub fn keep() -> anyhow::Result<Kept> {
+    Ok(Kept::of_size(own_size()?))
+}
+
+/// Rows and columns of the caller's terminal; a serial line does not know its size.
+fn own_size() -> anyhow::Result<Option<(u16, u16)>> {
+    let Some(terminal) = file::standard(0).filter(|input| tty::is_tty(input)) else { return Ok(None) };
+    Ok(Some(tty::window_size(terminal)?).filter(|(rows, columns)| *rows > 0 && *columns > 0))
+}
+
 /// 128 and the signal's number for a process that was killed, as a shell has it.
 pub fn exit_code(status: ExitStatus) -> ExitCode {
     ExitCode::from(u8::try_from(status.code()).unwrap_or(u8::MAX))
@@ -87,6 +98,7 @@ impl Copier {
         let input = file::standard(0);
         let terminal = input.filter(|input| tty::is_tty(input));
         let copier = Self { master: Some(master.into()), input, saved: terminal.map(tty::make_raw).transpose()? };
+        // Again, because a change since the terminal was made went unnoticed.
         copier.resize()?;
         Ok(copier)
     }
@@ -137,11 +149,8 @@ impl Copier {
     }
 
     fn resize(&self) -> anyhow::Result<()> {
-        if let (Some(master), Some(terminal)) = (&self.master, self.input.filter(|input| tty::is_tty(input))) {
-            let (rows, columns) = tty::window_size(terminal)?;
-            if rows > 0 && columns > 0 {
-                tty::set_window_size(master, rows, columns)?;
-            }
+        if let (Some(master), Some((rows, columns))) = (&self.master, own_size()?) {
+            tty::set_window_size(master, rows, columns)?;
         }
         Ok(())
     }

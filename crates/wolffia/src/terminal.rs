@@ -8,6 +8,7 @@ use std::rc::Rc;
 use wolffia_launch::Cause;
 use wolffia_plan::Process;
 use wolffia_sys::socket::{self, Kind};
+use wolffia_sys::tty;
 
 /// What the caller does with the terminal that `process.terminal` asks for.
 #[derive(Debug, Clone, Default)]
@@ -23,11 +24,27 @@ pub enum Terminal {
 
 /// A place for a terminal's master.
 #[derive(Debug, Clone, Default)]
-pub struct Kept(Rc<RefCell<Option<OwnedFd>>>);
+pub struct Kept {
+    master: Rc<RefCell<Option<OwnedFd>>>,
+    size: Option<(u16, u16)>,
+}
 
 impl Kept {
+    /// The terminal has this size, in rows and columns, when its program starts.
+    pub fn of_size(size: Option<(u16, u16)>) -> Self {
+        Self { size, ..Self::default() }
+    }
+
     pub fn take(&self) -> Option<OwnedFd> {
-        self.0.borrow_mut().take()
+        self.master.borrow_mut().take()
+    }
+
+    fn put(&self, master: OwnedFd) -> std::result::Result<(), Cause> {
+        if let Some((rows, columns)) = self.size {
+            tty::set_window_size(&master, rows, columns)?;
+        }
+        *self.master.borrow_mut() = Some(master);
+        Ok(())
     }
 }
 
@@ -51,10 +68,7 @@ impl Terminal {
     pub(crate) fn receive(&self, name: &str, master: OwnedFd) -> std::result::Result<(), Cause> {
         match self {
             Terminal::None => Err("nobody takes the terminal".into()),
-            Terminal::Kept(kept) => {
-                *kept.0.borrow_mut() = Some(master);
-                Ok(())
-            }
+            Terminal::Kept(kept) => kept.put(master),
             Terminal::Socket(path) => {
                 let socket = socket::connect_path(path, Kind::Stream)?;
                 Ok(socket::send(socket.as_fd(), name.as_bytes(), &[master.as_fd()])?)

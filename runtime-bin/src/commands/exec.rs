@@ -67,7 +67,7 @@ impl Subcommand for Exec {
     const ABOUT: &'static str = "Run a process in a container that runs";
 
     fn act(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let kept = Kept::default();
+        let kept = foreground::keep()?;
         let Some(id) = self.words.first().cloned() else { bail!("\"exec\" requires a minimum of 1 argument") };
         let (detach, options) = (self.detach, self.resolve(&kept)?);
         let container = global.runtime()?.container(&id)?;

@@ -6,7 +6,6 @@ use crate::cli::Global;
 use crate::foreground::{self, Foreground};
 use clap::Args;
 use std::process::ExitCode;
-use wolffia::Kept;
 
 #[derive(Debug, Args)]
 pub struct Run {
@@ -28,7 +27,7 @@ impl Subcommand for Run {
     const ABOUT: &'static str = "Make a container and run its program";
 
     fn act(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let kept = Kept::default();
+        let kept = foreground::keep()?;
         let bundle = self.make.load()?;
         let has_terminal = bundle.config.spec.process().as_ref().is_some_and(|process| process.terminal().unwrap_or(false));
         let keep = has_terminal && !self.detach && self.make.console_socket.is_none();

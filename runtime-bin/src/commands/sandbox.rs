@@ -8,7 +8,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use wolffia::sandbox::{Network, Sandbox as Wanted};
-use wolffia::{Bundle, CreateOptions, Kept, Terminal};
+use wolffia::{Bundle, CreateOptions, Terminal};
 
 #[derive(Debug, Args)]
 pub struct Sandbox {
@@ -70,7 +70,7 @@ impl Subcommand for Sandbox {
             crate::report::print(&format!("{}\n", serde_json::to_string_pretty(&spec)?));
             return Ok(ExitCode::SUCCESS);
         }
-        let kept = Kept::default();
+        let kept = foreground::keep()?;
         let options = CreateOptions {
             terminal: if terminal { Terminal::Kept(kept.clone()) } else { Terminal::None },
             ..CreateOptions::default()
