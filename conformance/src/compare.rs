@@ -1,7 +1,7 @@
 //! Several result files side by side, as a Markdown table of the cases on which they differ or fail.
 
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,27 +13,31 @@ struct Column {
     results: BTreeMap<String, Value>,
 }
 
-/// Prints totals and the table of differences.
-pub fn print(files: &[PathBuf]) -> io::Result<()> {
+/// Prints totals, then a row for every case that somebody failed, with the reason that `reasons` knows for it.
+pub fn print(files: &[PathBuf], reasons: &HashMap<String, String>) -> io::Result<()> {
     let columns = files.iter().map(|file| column(file)).collect::<io::Result<Vec<_>>>()?;
-    println!("| runtime | passed | failed must | failed contract | failed should | skipped |\n|---|---|---|---|---|---|");
-    for column in &columns {
+    println!("| | runtime | passed | failed must | failed contract | failed should | skipped |\n|---|---|---|---|---|---|---|");
+    for (letter, column) in ('A'..).zip(&columns) {
         let failed =
             |level| column.results.values().filter(|result| result["outcome"] == "fail" && result["level"] == level).count();
         let count = |word| column.results.values().filter(|result| result["outcome"] == word).count();
         let (must, contract, should) = (failed("must"), failed("contract"), failed("should"));
-        println!("| {} | {} | {must} | {contract} | {should} | {} |", column.title, count("pass"), count("skip"));
+        println!("| {letter} | {} | {} | {must} | {contract} | {should} | {} |", column.title, count("pass"), count("skip"));
     }
-    let titles: Vec<&str> = columns.iter().map(|column| column.title.as_str()).collect();
-    println!("\n| case | level, since | {} |\n|---|---|{}", titles.join(" | "), "---|".repeat(titles.len()));
-    let mut names: Vec<&String> = columns.iter().flat_map(|column| column.results.keys()).collect();
-    names.sort();
-    names.dedup();
+    let letters: Vec<String> = ('A'..).take(columns.len()).map(String::from).collect();
+    println!(
+        "\n| case | level, since | {} | seen | why |\n|---|---|{}---|---|",
+        letters.join(" | "),
+        "---|".repeat(letters.len())
+    );
+    let names: BTreeSet<&String> = columns.iter().flat_map(|column| column.results.keys()).collect();
     for name in names {
         let cells: Vec<Option<&Value>> = columns.iter().map(|column| column.results.get(name)).collect();
-        if let Some(any) = cells.iter().flatten().next().filter(|_| worth_a_row(&cells)) {
-            let texts: Vec<String> = cells.iter().map(|cell| text(*cell)).collect();
-            println!("| `{name}` | {}, {} | {} |", word(any, "level"), word(any, "since"), texts.join(" | "));
+        if let Some(failure) = cells.iter().flatten().find(|cell| cell["outcome"] == "fail") {
+            let words: Vec<&str> = cells.iter().map(|cell| cell_word(*cell)).collect();
+            let (level, since) = (word(failure, "level"), word(failure, "since"));
+            let why = reasons.get(name).map_or("", String::as_str);
+            println!("| `{name}` | {level}, {since} | {} | {} | {why} |", words.join(" | "), seen(failure));
         }
     }
     Ok(())
@@ -46,20 +50,21 @@ fn column(file: &Path) -> io::Result<Column> {
     Ok(Column { title, results: results.map(|result| (word(result, "name").to_owned(), result.clone())).collect() })
 }
 
-/// A row is for a failure, or for one who passes what another does not: skips alone tell nothing.
-fn worth_a_row(cells: &[Option<&Value>]) -> bool {
-    cells.iter().flatten().any(|cell| cell["outcome"] == "fail")
+fn cell_word(cell: Option<&Value>) -> &'static str {
+    match cell.map(|cell| word(cell, "outcome")) {
+        Some("pass") => "yes",
+        Some("fail") => "**no**",
+        Some(_) => "skip",
+        None => "–",
+    }
 }
 
-fn text(cell: Option<&Value>) -> String {
-    let Some(cell) = cell else { return "–".to_owned() };
-    let detail = word(cell, "detail").replace('|', "\\|").replace('\n', " ");
-    let short = &detail[..detail.floor_char_boundary(LONGEST_DETAIL)];
-    match word(cell, "outcome") {
-        "pass" => "yes".to_owned(),
-        "fail" => format!("**no**: {short}"),
-        _ => format!("skip: {short}"),
-    }
+/// The end of what a failing runtime said, which is the part that tells.
+fn seen(failure: &Value) -> String {
+    let detail = word(failure, "detail").replace(['\n', '|'], " ");
+    let from = detail.ceil_char_boundary(detail.len().saturating_sub(LONGEST_DETAIL));
+    let cut = if from > 0 { "…" } else { "" };
+    format!("{cut}{}", &detail[from..])
 }
 
 fn word<'json>(value: &'json Value, name: &str) -> &'json str {

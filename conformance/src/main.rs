@@ -31,7 +31,9 @@ fn main() -> ExitCode {
             list(&options);
             Ok(true)
         }
-        None if !options.compare.is_empty() => compare::print(&options.compare).map(|()| true),
+        None if !options.compare.is_empty() => {
+            options.allowed().and_then(|reasons| compare::print(&options.compare, &reasons)).map(|()| true)
+        }
         None => runner::run_all(&options),
     };
     match done {

@@ -1,6 +1,8 @@
 //! The suite's own command line.
 
 use clap::{Parser, ValueEnum};
+use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 
 /// Judge an OCI runtime by its command line
@@ -34,7 +36,7 @@ pub struct Options {
     /// Write the results to this file as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Known failures that do not change the exit status: lines of `case.name reason`
+    /// Known failures that do not change the exit status, and what --compare says of them: lines of `case.name reason`
     #[arg(long, value_name = "FILE")]
     pub allow: Option<PathBuf>,
     /// Print the differences between result files as a Markdown table, and stop
@@ -71,5 +73,18 @@ impl Options {
     /// Whether the filters let a case through; no filter lets all through.
     pub fn selects(&self, name: &str) -> bool {
         self.filter.is_empty() || self.filter.iter().any(|text| name.contains(text.as_str()))
+    }
+
+    /// The names in the allow file, each with the reason that must stand behind it.
+    pub fn allowed(&self) -> io::Result<HashMap<String, String>> {
+        let Some(path) = &self.allow else { return Ok(HashMap::new()) };
+        let text = std::fs::read_to_string(path)?;
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines
+            .map(|line| match line.split_once(char::is_whitespace) {
+                Some((name, reason)) => Ok((name.to_owned(), reason.trim().to_owned())),
+                None => Err(io::Error::other(format!("{}: {line}: a reason must follow the name", path.display()))),
+            })
+            .collect()
     }
 }

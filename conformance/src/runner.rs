@@ -34,7 +34,7 @@ pub fn run_all(options: &Options) -> io::Result<bool> {
     become_subreaper()?;
     view::enter(options.view)?;
     let who = Identity::resolve(options.as_user)?;
-    let allowed = allowed(options)?;
+    let allowed = options.allowed()?;
     let delegated = Delegated::make(options.view, &who)?;
     let subject = meet(options, who)?;
     let selected: Vec<Case> = cases::all().into_iter().filter(|case| options.selects(&case.name)).collect();
@@ -84,19 +84,6 @@ fn spoken(stop: Stop) -> io::Error {
     match stop {
         Stop::Fail(why) | Stop::Skip(why) => io::Error::other(why),
     }
-}
-
-/// The names in an allow file, each with the reason that must stand behind it.
-fn allowed(options: &Options) -> io::Result<HashMap<String, String>> {
-    let Some(path) = &options.allow else { return Ok(HashMap::new()) };
-    let text = std::fs::read_to_string(path)?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines
-        .map(|line| match line.split_once(char::is_whitespace) {
-            Some((name, reason)) => Ok((name.to_owned(), reason.trim().to_owned())),
-            None => Err(io::Error::other(format!("{}: {line}: a reason must follow the name", path.display()))),
-        })
-        .collect()
 }
 
 /// Several threads take case after case; the outcomes are in the order of the cases.

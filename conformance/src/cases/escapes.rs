@@ -57,13 +57,13 @@ fn cwd_descriptor(bench: &Bench) -> Verdict {
         let mut bundle = bench.bundle()?;
         let outside = outside(&bundle)?;
         bundle.config["process"]["cwd"] = json!(format!("/proc/self/fd/{number}"));
-        bundle.verbs(&["ls .", "cat of-the-host", "cat ../../../../../etc/hostname"]);
+        bundle.verbs(&["ls .", "cat of-the-host"]);
         bundle.write()?;
         let path = bundle.path.to_string_lossy().into_owned();
         let script = "exec \"$@\" 3<\"$0\" 5<\"$0\" 7<\"$0\" 8<\"$0\" 9<\"$0\"";
         let output = bench.runtime.call(&["run", "--bundle", &path, &bench.id()]).through_shell(script, &outside).run()?;
         ensure(!output.stdout.contains("of-the-host") && !output.stdout.contains("untouched"), || {
-            format!("with /proc/self/fd/{number} the container sees the host: {}", output.stdout)
+            format!("with /proc/self/fd/{number} the container sees the host's folder")
         })?;
     }
     Ok(())
