@@ -79,11 +79,12 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched, Failure> {
         // Lies in the socket when init looks: it need not wait for us to be scheduled.
         stage.act(Step::SessionStart, || "proceed".into(), || ours.send(&ToInit::Proceed(Proceed::default())))?;
     }
+    // Asked before the clone: once it is mapped, init is user 0 in its own eyes.
+    let dumpable_until_mapped = matches!(plan.ids, Ids::Mapped { .. }) && ids::geteuid() != 0;
     let init = match spawn::spawn(&stage, &token, &plan.namespaces, &targets, launch.cgroup)? {
         Spawned::Init => {
             // The other end must be gone here, or init would never see the runtime's end of file.
             drop(ours);
-            let dumpable_until_mapped = matches!(plan.ids, Ids::Mapped { .. }) && ids::geteuid() != 0;
             let tracing = launch.trace.is_some() || cfg!(feature = "faults");
             Init { plan, state: &launch.state, dumpable_until_mapped, listener: launch.listener, tracing }.run(theirs)
         }
@@ -91,11 +92,12 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched, Failure> {
     };
     drop(theirs);
     let launched = Launched { init, channel: ours };
-    if !needs_nothing {
-        send_off(&stage, &token, plan, &launched)?;
+    let sent_off = if needs_nothing { Ok(()) } else { send_off(&stage, &token, plan, &launched) };
+    let ready = sent_off.and_then(|()| accompany(&stage, plan, &launched, &launch.state, launch.console));
+    match ready {
+        Ok(()) => Ok(launched),
+        Err(failure) => Err(launched.first_reason(failure)),
     }
-    accompany(&stage, plan, &launched, &launch.state, launch.console)?;
-    Ok(launched)
 }
 
 /// Whether init can begin without anything done for it.
@@ -187,6 +189,16 @@ impl Launched {
         let stage = Stage { trace: trace.map_or(Trace::Off, Trace::Log) };
         crate::start::until_executed(&stage, &self.channel, self.init.pidfd.as_fd())?;
         self.init.release()
+    }
+
+    /// Where init failed first, which made a step of ours fail too, its reason is the one to tell.
+    fn first_reason(&self, ours: Failure) -> Failure {
+        while let Ok(Ok(word)) = self.channel.receive(self.pidfd(), Some(Duration::ZERO)) {
+            if let FromInit::Failed(failure) = word {
+                return failure;
+            }
+        }
+        ours
     }
 
     fn next(&self, stage: &Stage<'_>, step: Step, limit: Option<Duration>) -> Result<FromInit, Failure> {

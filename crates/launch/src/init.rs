@@ -49,10 +49,15 @@ impl Init<'_> {
         }
         let mut prepared = Prepared::default();
         let proceed = stage.act(Step::SessionStart, String::new, || enter_session(channel, &mut prepared))?;
-        self.become_someone(&stage)?;
         // Opened now, while it is the host's: every later write to /proc goes through it (CVE-2025-52881).
         let proc = stage.act(Step::TimeOffsets, || "/proc".into(), ProcHandle::open)?;
-        self.set_clocks_and_devices(&stage, &proc, channel, &proceed)?;
+        if self.plan.namespaces.is_new(NamespaceKind::Time) {
+            // Before init hides from ptrace, because its /proc files belong to root afterwards.
+            let offsets = &self.plan.time_offsets;
+            stage.act(Step::TimeOffsets, || format!("{offsets:?}"), || settings::enter_time_namespace(&proc, offsets))?;
+        }
+        self.become_someone(&stage)?;
+        self.set_devices(&stage, channel, &proceed)?;
         let (root, console) = self.build_root(&stage, &proc, channel, prepared)?;
         self.run_early_hooks(&stage, channel)?;
         self.enter_root(&stage, &root)?;
@@ -80,17 +85,7 @@ impl Init<'_> {
         stage.act(Step::IdsBecome, || "hide from ptrace".into(), || prctl::set_dumpable(false))
     }
 
-    fn set_clocks_and_devices(
-        &self,
-        stage: &Stage<'_>,
-        proc: &ProcHandle,
-        channel: &InitSide,
-        proceed: &Proceed,
-    ) -> Result<(), Failure> {
-        if self.plan.namespaces.is_new(NamespaceKind::Time) {
-            let offsets = &self.plan.time_offsets;
-            stage.act(Step::TimeOffsets, || format!("{offsets:?}"), || settings::enter_time_namespace(proc, offsets))?;
-        }
+    fn set_devices(&self, stage: &Stage<'_>, channel: &InitSide, proceed: &Proceed) -> Result<(), Failure> {
         for (name, addresses) in &proceed.net_devices {
             stage.act(Step::NetDevicesConfigure, || name.clone(), || netdevices::configure(name, addresses))?;
         }

@@ -61,12 +61,12 @@ steps! {
     NetDevicesMove = "netdevices.move" by Parent;
     /// Start a session of its own.
     SessionStart = "session.start" by Init;
+    /// Set the offsets of the time namespace's clocks.
+    TimeOffsets = "time.offsets" by Init;
     /// Join a session keyring of its own.
     SessionKeyring = "session.keyring" by Init;
     /// Become the user that sets the container up.
     IdsBecome = "ids.become" by Init;
-    /// Set the offsets of the time namespace's clocks.
-    TimeOffsets = "time.offsets" by Init;
     /// Give moved network devices their addresses and set them up.
     NetDevicesConfigure = "netdevices.configure" by Init;
     /// Set the loopback interface of a new network namespace up.
