@@ -51,6 +51,30 @@ impl Cgroup {
         }
     }
 
+    /// The cgroups that `create` would make now, as paths like [`Cgroup::path`], outermost first: to be written down before, because
+    /// a process that is killed in `create` cannot say how far it came.
+    pub fn missing(mount: &Path, path: &str) -> Result<Vec<String>, CgroupError> {
+        let names = tree::names(path)?;
+        let mount = open_mount(mount)?;
+        for depth in 1..=names.len() {
+            let above = &names[..depth];
+            match tree::open(mount.as_fd(), above) {
+                Ok(_) => {}
+                Err(error) if tree::is_gone(&error) => {
+                    return Ok((depth..=names.len()).map(|depth| tree::join(&names[..depth])).collect());
+                }
+                Err(error) => return Err(failed("open", &tree::join(above))(error)),
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Removes what is left on the way to a cgroup that is gone, or was not made any more: those of `made`, and those that an
+    /// earlier container made, as far as nobody uses them.
+    pub fn remove_way(mount: &Path, path: &str, made: &[String]) -> Result<(), CgroupError> {
+        remove_above(open_mount(mount)?.as_fd(), &tree::names(path)?, made)
+    }
+
     /// Opens the existing cgroup `path` below `mount`. It is taken to be the container's own, to be removed with it;
     /// [`Cgroup::with_made`] says it better.
     pub fn open(mount: &Path, path: &str) -> Result<Self, CgroupError> {
@@ -116,7 +140,7 @@ impl Cgroup {
                 return Err(CgroupError::Restless { path: self.path.clone() });
             }
         }
-        self.remove_above(&names)
+        remove_above(self.mount.as_fd(), &names, &self.made)
     }
 
     pub(crate) fn mount(&self) -> BorrowedFd<'_> {
@@ -139,21 +163,6 @@ impl Cgroup {
             return Ok(false);
         }
         devices::detach(self.as_dir()).map(|()| true)
-    }
-
-    /// Removes the cgroups above that we or an earlier container of ours made, up to the first that is in use or was there.
-    fn remove_above(&self, names: &[&str]) -> Result<(), CgroupError> {
-        for depth in (1..names.len()).rev() {
-            let above = &names[..depth];
-            let path = tree::join(above);
-            if !self.made.contains(&path) && !is_marked(self.mount.as_fd(), above).map_err(failed("look at", &path))? {
-                break;
-            }
-            if !remove_one(self.mount.as_fd(), above).map_err(failed("remove", &path))? {
-                break;
-            }
-        }
-        Ok(())
     }
 
     fn create_below(mount: &OwnedFd, names: &[&str]) -> Result<(OwnedFd, Vec<String>), CgroupError> {
@@ -247,6 +256,21 @@ fn vanished(error: &CgroupError) -> bool {
 fn remove_made<'a>(mount: BorrowedFd<'_>, made: impl DoubleEndedIterator<Item = &'a String>) -> Result<(), CgroupError> {
     for path in made.rev() {
         if !remove_one(mount, &tree::names(path)?).map_err(failed("remove", path))? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the cgroups above that we or an earlier container of ours made, up to the first that is in use or was there.
+fn remove_above(mount: BorrowedFd<'_>, names: &[&str], made: &[String]) -> Result<(), CgroupError> {
+    for depth in (1..names.len()).rev() {
+        let above = &names[..depth];
+        let path = tree::join(above);
+        if !made.contains(&path) && !is_marked(mount, above).map_err(failed("look at", &path))? {
+            break;
+        }
+        if !remove_one(mount, above).map_err(failed("remove", &path))? {
             break;
         }
     }

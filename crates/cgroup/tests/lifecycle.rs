@@ -10,6 +10,19 @@ use std::time::{Duration, Instant};
 use wolffia_cgroup::{Cgroup, CgroupError};
 
 #[test]
+fn what_a_killed_creator_made_is_known_and_removed() {
+    let Some(area) = Area::new("killed") else { return };
+    let path = area.path("a/b/c");
+    let missing = Cgroup::missing(&area.mount, &path).unwrap();
+    assert_eq!(missing, ["a", "a/b", "a/b/c"].map(|below| format!("/{}", area.path(below))));
+    // Killed after the second, and before it could mark it as its own.
+    fs::create_dir_all(area.host("a/b")).unwrap();
+    Cgroup::remove_way(&area.mount, &path, &missing).unwrap();
+    assert!(!area.host("a").exists());
+    assert_eq!(Cgroup::missing(&area.mount, &area.name).unwrap(), [""; 0]);
+}
+
+#[test]
 fn removal_takes_away_what_create_made() {
     let Some(area) = Area::new("made") else { return };
     let cgroup = Cgroup::create(&area.mount, &area.path("a/b/c")).unwrap();

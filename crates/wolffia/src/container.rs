@@ -373,9 +373,11 @@ fn cgroup_of(record: &Record<Launched>) -> Result<Option<Cgroup>> {
 }
 
 fn remove_cgroup_of(record: &Record<Launched>) -> Result<()> {
-    match cgroup_of(record)? {
-        Some(cgroup) => Ok(cgroup.remove()?),
-        None => Ok(()),
+    match (cgroup_of(record)?, &record.launch.cgroup) {
+        (Some(cgroup), _) => Ok(cgroup.remove()?),
+        // Its creator was killed on the way to it, or somebody has removed it.
+        (None, Some(place)) => Ok(Cgroup::remove_way(Path::new(&place.mount), &place.path, &place.made)?),
+        (None, None) => Ok(()),
     }
 }
 

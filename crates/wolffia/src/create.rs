@@ -235,7 +235,11 @@ impl Making<'_> {
     /// there is no cgroup.
     fn make_cgroup(&mut self, plan: &Plan, record: &mut Record<Payload>) -> Result<()> {
         let CgroupPlan::Unified { mount, path, optional } = &plan.cgroup else { return Ok(self.reservation.dir().save(record)?) };
-        let mut place = CgroupPlace { mount: mount.to_string(), path: path.clone(), made: Vec::new() };
+        let made = match Cgroup::missing(mount.as_path(), path) {
+            Err(error) if *optional && error.is_permission() => Vec::new(),
+            missing => missing?,
+        };
+        let mut place = CgroupPlace { mount: mount.to_string(), path: path.clone(), made };
         record.cgroup = Some(mount.as_path().join(path.trim_start_matches('/')));
         record.launch.cgroup = Some(place.clone());
         self.reservation.dir().save(record)?;
