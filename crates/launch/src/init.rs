@@ -6,12 +6,12 @@ use crate::console::Console;
 use crate::failure::{Cause, Failure};
 use crate::handshake::{FromInit, InitSide, Proceed, ToInit};
 use crate::hooks::{self, HookState};
-use crate::paths::Masks;
+use crate::paths::{Masks, Places};
 use crate::payload::{self, Program};
 use crate::stage::{Stage, Trace};
 use crate::{console, devices, identity, mounts, netdevices, rootfs, settings, tune};
 use std::os::fd::{AsFd, OwnedFd};
-use wolffia_plan::{Actor, Groups, Ids, NamespaceKind, Plan, Process, Step};
+use wolffia_plan::{Actor, Groups, Ids, Mount, NamespaceKind, Plan, Process, Step};
 use wolffia_sys::process::{self, exit};
 use wolffia_sys::procfs::ProcHandle;
 use wolffia_sys::root::Root;
@@ -58,9 +58,9 @@ impl Init<'_> {
         }
         self.become_someone(&stage)?;
         self.set_devices(&stage, channel, &proceed)?;
-        let (root, console) = self.build_root(&stage, &proc, channel, prepared)?;
+        let (root, mounts, console) = self.build_root(&stage, &proc, channel, prepared)?;
         self.run_early_hooks(&stage, channel)?;
-        self.enter_root(&stage, &root)?;
+        self.enter_root(&stage, &Places { root: &root, mounts: &mounts })?;
         match &plan.process {
             Some(payload) => self.become_payload(&stage, channel, &root, payload, console).map(Some),
             None => Ok(None),
@@ -104,19 +104,17 @@ impl Init<'_> {
         proc: &ProcHandle,
         channel: &InitSide,
         mut prepared: Prepared,
-    ) -> Result<(Root, Option<Console>), Failure> {
+    ) -> Result<(Root, Vec<(&Mount, Root)>, Option<Console>), Failure> {
         let plan = self.plan;
         // First of all, because from here on nothing that is mounted may show up on the host.
         stage.act(Step::MountsPropagation, String::new, || settings::cut_propagation(plan.root.host_propagation))?;
         let place = || plan.root.path.to_string();
         let root = stage.act(Step::RootfsOpen, place, || rootfs::open(&plan.root, prepared.root(plan)))?;
-        let mut late_readonly = Vec::new();
+        let mut made = Vec::new();
         for mount in &plan.mounts {
             let what = || settings::mount_words(mount);
             let mounted = stage.act(Step::Mount, what, || mounts::apply(&root, mount, prepared.source(mount)))?;
-            if mount.late_readonly {
-                late_readonly.push((mount, mounted));
-            }
+            made.push((mount, Root::from(mounted)));
         }
         for device in &plan.devices {
             stage.act(Step::Devices, || device.path.to_string(), || devices::create(&root, device))?;
@@ -134,12 +132,12 @@ impl Init<'_> {
             })?),
         };
         // Now that everything is made that is made in them.
-        for (mount, mounted) in late_readonly {
+        for (mount, mounted) in made.iter().filter(|(mount, _)| mount.late_readonly) {
             let what = || format!("{} read-only", settings::mount_words(mount));
             stage.act(Step::Mount, what, || mounts::make_readonly(mounted.as_fd()))?;
         }
         self.name_and_tune_kernel(stage, proc)?;
-        Ok((root, console))
+        Ok((root, made, console))
     }
 
     fn name_and_tune_kernel(&self, stage: &Stage<'_>, proc: &ProcHandle) -> Result<(), Failure> {
@@ -176,8 +174,8 @@ impl Init<'_> {
     }
 
     /// Leaves the host's tree, then locks down what is left.
-    fn enter_root(&self, stage: &Stage<'_>, root: &Root) -> Result<(), Failure> {
-        let plan = self.plan;
+    fn enter_root(&self, stage: &Stage<'_>, places: &Places<'_>) -> Result<(), Failure> {
+        let (plan, root) = (self.plan, places.root);
         // Taken while the host's /dev can be reached: the container's own could be anything (CVE-2025-31133).
         let null = stage.act(Step::RootfsPivot, || "/dev/null".into(), devices::host_null)?;
         stage.act(Step::RootfsPivot, || plan.root.path.to_string(), || rootfs::switch(root, &plan.root))?;
@@ -187,11 +185,11 @@ impl Init<'_> {
         }
         // After the hooks, because they may mount something into /proc that has to be read-only too.
         for path in &plan.readonly_paths {
-            stage.act(Step::ReadonlyPaths, || path.to_string(), || crate::paths::make_readonly(root, path))?;
+            stage.act(Step::ReadonlyPaths, || path.to_string(), || crate::paths::make_readonly(places, path))?;
         }
         let mut masks = Masks::new(null);
         for path in &plan.masked_paths {
-            stage.act(Step::MaskedPaths, || path.to_string(), || masks.hide(root, path))?;
+            stage.act(Step::MaskedPaths, || path.to_string(), || masks.hide(places, path))?;
         }
         if plan.root.readonly {
             stage.act(Step::RootfsReadonly, String::new, || rootfs::make_readonly(root))?;
@@ -343,7 +341,7 @@ impl Prepared {
         crate::sources::root_is_prepared(plan).then(|| self.0.pop_front()).flatten()
     }
 
-    fn source(&mut self, mount: &wolffia_plan::Mount) -> Option<OwnedFd> {
+    fn source(&mut self, mount: &Mount) -> Option<OwnedFd> {
         crate::sources::is_prepared(mount).then(|| self.0.pop_front()).flatten()
     }
 }

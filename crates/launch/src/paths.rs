@@ -2,15 +2,42 @@
 
 use crate::failure::Cause;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use wolffia_plan::ContainerPath;
+use wolffia_plan::{ContainerPath, Mount, MountKind};
 use wolffia_sys::fd::{self, FileKind, OFlags};
 use wolffia_sys::mount::{self, FsContext, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, OpenTree};
 use wolffia_sys::root::Root;
 use wolffia_sys::{Errno, Error};
 
+/// Where paths are looked up: below a mount that was made, by that mount's own descriptor; all others below the root. By the root
+/// alone, whoever shares the root file system could put another directory at /proc for that moment, and have the true one bare.
+#[derive(Debug)]
+pub struct Places<'a> {
+    pub root: &'a Root,
+    /// In the order of the plan.
+    pub mounts: &'a [(&'a Mount, Root)],
+}
+
+impl Places<'_> {
+    fn existing(&self, path: &ContainerPath) -> Result<Option<OwnedFd>, Error> {
+        let made = self.mounts.iter().filter(|(mount, _)| !matches!(mount.what, MountKind::Remount | MountKind::Propagation));
+        let above = made.filter(|(mount, _)| path.is_under(&mount.destination));
+        // The last of several at the same place lies on top.
+        let found = match above.max_by_key(|(mount, _)| mount.destination.as_str().len()) {
+            // It may be a file, in which nothing can be looked up.
+            Some((entry, mounted)) if *path == entry.destination => mount::open_tree(mounted, "", OpenTree::of_descriptor()),
+            Some((entry, mounted)) => mounted.resolve(path.below(&entry.destination), OFlags::empty()),
+            None => self.root.resolve(path.relative(), OFlags::empty()),
+        };
+        match found {
+            Err(error) if error.is(Errno::ENOENT) || error.is(Errno::ENOTDIR) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+}
+
 /// Makes a path read-only, with all that is mounted below it. One that does not exist needs no protection.
-pub fn make_readonly(root: &Root, path: &ContainerPath) -> Result<(), Cause> {
-    let Some(target) = existing(root, path)? else { return Ok(()) };
+pub fn make_readonly(places: &Places<'_>, path: &ContainerPath) -> Result<(), Cause> {
+    let Some(target) = places.existing(path)? else { return Ok(()) };
     let tree = mount::open_tree(target.as_fd(), "", OpenTree { clone: true, recursive: true, ..OpenTree::of_descriptor() })?;
     mount::mount_setattr(tree.as_fd(), true, MOUNT_ATTR_RDONLY, 0, 0, None)?;
     Ok(mount::move_mount(tree.as_fd(), target.as_fd())?)
@@ -31,8 +58,8 @@ impl Masks {
     }
 
     /// Hides a path. One that does not exist needs no mask.
-    pub fn hide(&mut self, root: &Root, path: &ContainerPath) -> Result<(), Cause> {
-        let Some(target) = existing(root, path)? else { return Ok(()) };
+    pub fn hide(&mut self, places: &Places<'_>, path: &ContainerPath) -> Result<(), Cause> {
+        let Some(target) = places.existing(path)? else { return Ok(()) };
         let cover = match fd::stat(target.as_fd())?.kind {
             FileKind::Directory => &mut self.directory,
             _ => &mut self.file,
@@ -73,12 +100,4 @@ fn empty_directory() -> Result<OwnedFd, Cause> {
     context.string("mode", "555")?;
     context.create()?;
     Ok(context.mount(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)?)
-}
-
-fn existing(root: &Root, path: &ContainerPath) -> Result<Option<OwnedFd>, Error> {
-    match root.resolve(path.relative(), OFlags::empty()) {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if error.is(Errno::ENOENT) || error.is(Errno::ENOTDIR) => Ok(None),
-        Err(error) => Err(error),
-    }
 }

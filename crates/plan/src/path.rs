@@ -78,6 +78,11 @@ impl ContainerPath {
         other.0 == "/" || self.0 == other.0 || self.0.strip_prefix(&other.0).is_some_and(|rest| rest.starts_with('/'))
     }
 
+    /// The rest of the path below `above`, which it is under ([`Self::is_under`]), without a leading slash.
+    pub fn below<'a>(&'a self, above: &ContainerPath) -> &'a str {
+        self.0.strip_prefix(&above.0).unwrap_or(&self.0).trim_start_matches('/')
+    }
+
     /// The directory and the last name; `None` for the root.
     pub fn split(&self) -> Option<(ContainerPath, &str)> {
         let (parent, name) = self.0.rsplit_once('/')?;
@@ -113,5 +118,8 @@ mod tests {
         assert!(p("/proc/sys").is_under(&p("/proc")));
         assert!(!p("/process").is_under(&p("/proc")));
         assert!(p("/x").is_under(&p("/")));
+        for (path, above, rest) in [("/proc/sys", "/proc", "sys"), ("/proc", "/proc", ""), ("/a/b", "/", "a/b")] {
+            assert_eq!(p(path).below(&p(above)), rest);
+        }
     }
 }
