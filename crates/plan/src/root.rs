@@ -44,7 +44,7 @@ pub(crate) fn plan_root(
         readonly: root.readonly().unwrap_or(false) || readonly_recursive,
         readonly_recursive,
         host_propagation: propagation.of_host(),
-        parent_propagation: if propagation == Propagation::Slave { MS_SLAVE } else { MS_PRIVATE },
+        parent_propagation: propagation.of_parent(),
         propagation: propagation.in_the_end(),
         switch: if request.no_pivot { RootSwitch::Move } else { RootSwitch::Pivot },
     })
@@ -81,6 +81,12 @@ impl Propagation {
                 "use shared, slave, private or unbindable, or one of them with an r before it",
             )),
         }
+    }
+
+    /// As the whole tree: a bind mount's source may lie in this mount, and what `rslave` promises needs a mount that still receives.
+    /// Only a shared one has to change, for pivot_root(2).
+    fn of_parent(self) -> u64 {
+        if self.of_host() & MS_SLAVE != 0 { MS_SLAVE } else { MS_PRIVATE }
     }
 
     /// What the new mount namespace's tree gets first. Only `shared` leaves a way back to the host, because that is what

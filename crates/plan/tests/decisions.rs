@@ -335,12 +335,12 @@ fn init_sets_up_as_an_id_that_exists() {
 #[test]
 fn propagation_of_the_root() {
     let cases = [
-        ("", MS_REC | MS_SLAVE, MS_PRIVATE, None),
+        ("", MS_REC | MS_SLAVE, MS_SLAVE, None),
         ("private", MS_REC | MS_PRIVATE, MS_PRIVATE, None),
         ("rslave", MS_REC | MS_SLAVE, MS_SLAVE, None),
         ("shared", MS_SHARED, MS_PRIVATE, Some(MS_SHARED)),
         ("rshared", MS_SHARED | MS_REC, MS_PRIVATE, Some(MS_SHARED | MS_REC)),
-        ("unbindable", MS_REC | MS_SLAVE, MS_PRIVATE, Some(MS_UNBINDABLE)),
+        ("unbindable", MS_REC | MS_SLAVE, MS_SLAVE, Some(MS_UNBINDABLE)),
     ];
     for (name, host, parent, end) in cases {
         let root = plan(&config(json!([]), json!({"rootfsPropagation": name})), &request(), &root_host()).unwrap().root;
