@@ -19,9 +19,9 @@ pub struct Global {
     /// Form of the log: text or json
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: String,
-    /// What is logged: error, warning, info or debug
-    #[arg(long, value_name = "LEVEL", default_value = "warning")]
-    pub log_level: String,
+    /// What is logged: error, warning, info or debug; default: warning, and error with --log-format json
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
     /// Log every step that is carried out, with its time
     #[arg(long)]
     pub debug: bool,

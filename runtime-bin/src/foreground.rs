@@ -49,7 +49,7 @@ impl Foreground {
                 self.forward(running, copier.as_deref())?;
             }
             if ready.first() == Some(&true) {
-                return Ok(running.wait().map_err(|cause| anyhow::anyhow!(cause.text))?);
+                return running.wait().map_err(|cause| anyhow::anyhow!(cause.text));
             }
         }
     }

@@ -32,7 +32,9 @@ pub fn set_up(global: &Global) -> anyhow::Result<()> {
         "json" => true,
         other => anyhow::bail!("invalid log-format: {other:?}"),
     };
-    let level = match global.log_level.as_str() {
+    // Podman takes a JSON log only if it holds exactly one record, the error.
+    let default = if json { "error" } else { "warning" };
+    let level = match global.log_level.as_deref().unwrap_or(default) {
         _ if global.debug => Level::Debug,
         "debug" => Level::Debug,
         "info" => Level::Info,

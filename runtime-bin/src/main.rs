@@ -11,7 +11,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // Its files, its environment and its descriptors would be a less privileged caller's (CVE-2026-41163).
     if wolffia::sys::process::is_elevated() {
-        eprintln!("wolffia: refusing to run with rights that its caller lacks (set-user-id or file capabilities): install it without");
+        eprintln!(
+            "wolffia: refusing to run with rights that its caller lacks (set-user-id or file capabilities): install it without"
+        );
         return ExitCode::FAILURE;
     }
     match cli::read(std::env::args_os()) {

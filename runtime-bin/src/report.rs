@@ -33,9 +33,10 @@ pub fn failure(error: &anyhow::Error, code: u8) -> ExitCode {
         details.push(("cure", cure.clone()));
     }
     if crate::log::error(&message, &details) {
-        eprintln!("wolffia: {}", shown(&message));
-        if !cure.is_empty() && !message.contains(&cure) {
-            eprintln!("  cure: {}", shown(&cure));
+        // One line, because callers show the last one, and runc's tests count them.
+        match cure.is_empty() || message.contains(&cure) {
+            true => eprintln!("wolffia: {}", shown(&message)),
+            false => eprintln!("wolffia: {} ({})", shown(&message), shown(&cure)),
         }
     }
     ExitCode::from(code)
@@ -55,6 +56,9 @@ fn message(error: &anyhow::Error) -> String {
 mod tests {
     #[test]
     fn no_name_commands_the_terminal() {
-        assert_eq!(super::shown("exec \"\u{1b}]0;x\u{7}\": no\n\tcure: \u{9b}2J"), "exec \"\u{fffd}]0;x\u{fffd}\": no\n\tcure: \u{fffd}2J");
+        assert_eq!(
+            super::shown("exec \"\u{1b}]0;x\u{7}\": no\n\tcure: \u{9b}2J"),
+            "exec \"\u{fffd}]0;x\u{fffd}\": no\n\tcure: \u{fffd}2J"
+        );
     }
 }

@@ -4,7 +4,7 @@ use crate::failure::{Cause, Failure};
 use crate::handshake::{self, FromInit, Proceed, RuntimeSide, Silence, ToInit};
 use crate::hooks::{self, HookState};
 use crate::init::Init;
-use crate::spawn::{self, Fledgling, Spawned};
+use crate::spawn::{self, Fledgling, Spawned, Wanted};
 use crate::stage::{Stage, Trace, TraceLine};
 use crate::{idmaps, netdevices, settings, sources, tune};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -81,7 +81,8 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched, Failure> {
     }
     // Asked before the clone: once it is mapped, init is user 0 in its own eyes.
     let dumpable_until_mapped = matches!(plan.ids, Ids::Mapped { .. }) && ids::geteuid() != 0;
-    let init = match spawn::spawn(&stage, &token, &plan.namespaces, &targets, launch.cgroup)? {
+    let wanted = Wanted { new: &plan.namespaces, targets: &targets, cgroup: launch.cgroup, oom_score: oom_score(plan) };
+    let init = match spawn::spawn(&stage, &token, &wanted)? {
         Spawned::Init => {
             // The other end must be gone here, or init would never see the runtime's end of file.
             drop(ours);
@@ -100,10 +101,14 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched, Failure> {
     }
 }
 
+fn oom_score(plan: &Plan) -> Option<i32> {
+    plan.process.as_ref().and_then(|process| process.oom_score_adj)
+}
+
 /// Whether init can begin without anything done for it.
 fn needs_nothing(plan: &Plan) -> bool {
     let mapped = matches!(plan.ids, Ids::Mapped { .. });
-    let scored = plan.process.as_ref().is_some_and(|process| process.oom_score_adj.is_some());
+    let scored = oom_score(plan).is_some();
     let cloned = sources::root_is_prepared(plan) || plan.mounts.iter().any(sources::is_prepared);
     !mapped && !scored && !cloned && plan.net_devices.is_empty()
 }
@@ -112,9 +117,9 @@ fn needs_nothing(plan: &Plan) -> bool {
 fn send_off(stage: &Stage<'_>, token: &SingleThreaded, plan: &Plan, launched: &Launched) -> Result<(), Failure> {
     let pid = launched.init.pid;
     let proc = stage.act(Step::IdsMap, || "/proc".into(), ProcHandle::open)?;
-    if let Some(score) = plan.process.as_ref().and_then(|process| process.oom_score_adj) {
-        // Before init hides from ptrace: its /proc files belong to root afterwards.
-        stage.act(Step::OomScore, || score.to_string(), || proc.write_for(pid, "oom_score_adj", score.to_string().as_bytes()))?;
+    if let (Some(score), true) = (oom_score(plan), plan.namespaces.join.is_empty()) {
+        // Before init hides from ptrace: its /proc files belong to root afterwards. A bridge has handed it down already.
+        stage.act(Step::OomScore, || score.to_string(), || spawn::set_oom_score(pid, score))?;
     }
     if matches!(plan.ids, Ids::Mapped { .. }) {
         stage.act(Step::IdsMap, || format!("{:?}", plan.ids), || idmaps::write(&proc, pid, &plan.ids))?;

@@ -3,7 +3,7 @@
 use crate::failure::{Cause, Failure};
 use crate::handshake::{self, FromInit, InitSide, RuntimeSide, ToInit};
 use crate::init::{execute, hand_over, settle_identity};
-use crate::spawn::{self, Fledgling, Spawned, Target};
+use crate::spawn::{self, Fledgling, Spawned, Target, Wanted};
 use crate::stage::{Stage, Trace, TraceLine};
 use crate::start::until_executed;
 use crate::{console, create, identity, settings, tune};
@@ -13,9 +13,8 @@ use std::time::Duration;
 use wolffia_plan::{Actor, Groups, NamespaceKind, Namespaces, Process, SetupIds, Step};
 use wolffia_sys::fd::OFlags;
 use wolffia_sys::process::{self, SingleThreaded, exit};
-use wolffia_sys::procfs::ProcHandle;
 use wolffia_sys::root::Root;
-use wolffia_sys::{Pid, fd, prctl};
+use wolffia_sys::{fd, prctl};
 
 /// Longest time between two words of the new process: it runs no hooks.
 const SILENCE_LIMIT: Duration = Duration::from_secs(60);
@@ -49,7 +48,9 @@ pub fn exec(exec: Exec<'_>) -> Result<create::Running, Failure> {
     let token = stage.act(Step::NamespacesJoin, || "single-threaded".into(), SingleThreaded::check)?;
     let target = stage.act(Step::NamespacesJoin, || "container".into(), || target(&exec))?;
     let (ours, theirs) = stage.act(Step::NamespacesJoin, || "handshake".into(), handshake::pair)?;
-    let tenant = match spawn::spawn(&stage, &token, &Namespaces::default(), &target, exec.cgroup)? {
+    let wanted =
+        Wanted { new: &Namespaces::default(), targets: &target, cgroup: exec.cgroup, oom_score: exec.process.oom_score_adj };
+    let tenant = match spawn::spawn(&stage, &token, &wanted)? {
         Spawned::Init => {
             drop(ours);
             Tenant { exec: &exec }.run(theirs)
@@ -57,7 +58,6 @@ pub fn exec(exec: Exec<'_>) -> Result<create::Running, Failure> {
         Spawned::Runtime(tenant) => tenant,
     };
     drop(theirs);
-    prepare(&stage, exec.process, tenant.pid)?;
     accompany(&stage, exec.process, &tenant, &ours, exec.tuned_by, exec.console)?;
     stage.act(Step::StartWait, String::new, || ours.send(&ToInit::Start))?;
     until_executed(&stage, &ours, tenant.pidfd.as_fd())?;
@@ -69,15 +69,6 @@ fn target(exec: &Exec<'_>) -> Result<Vec<Target>, Cause> {
     let flags = exec.namespaces.iter().fold(0, |flags, kind| flags | kind.clone_flag());
     let descriptor = exec.init.try_clone_to_owned()?;
     Ok(vec![Target { name: "the container's namespaces".to_owned(), descriptor, flags }])
-}
-
-fn prepare(stage: &Stage<'_>, process: &Process, pid: Pid) -> Result<(), Failure> {
-    let Some(score) = process.oom_score_adj else { return Ok(()) };
-    stage.act(
-        Step::OomScore,
-        || score.to_string(),
-        || -> Result<(), Cause> { Ok(ProcHandle::open()?.write_for(pid, "oom_score_adj", score.to_string().as_bytes())?) },
-    )
 }
 
 fn accompany(
@@ -168,4 +159,3 @@ impl Tenant<'_, '_> {
         execute(&stage, channel, payload, &program)
     }
 }
-

@@ -29,7 +29,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 use wolffia_sys::netlink::Address;
 use wolffia_sys::pidfd::{self, ExitStatus};
-use wolffia_sys::{poll, socket};
+use wolffia_sys::{Errno, poll, socket};
 
 /// Longest message. A failure's text is cut to fit.
 pub const MESSAGE_LIMIT: usize = 64 * 1024;
@@ -150,9 +150,12 @@ impl RuntimeSide {
     pub fn receive(&self, init: BorrowedFd<'_>, limit: Option<Duration>) -> Result<Result<FromInit, Silence>, Cause> {
         let ready = poll::poll_readable(&[self.0.as_fd(), init], limit)?;
         if ready.first() == Some(&true) {
-            return match socket::recv(self.0.as_fd(), MESSAGE_LIMIT)? {
-                Some((bytes, descriptors)) => FromInit::decode(&bytes, descriptors).map(Ok),
-                None => Ok(Err(Silence::EndOfFile)),
+            return match socket::recv(self.0.as_fd(), MESSAGE_LIMIT) {
+                Ok(Some((bytes, descriptors))) => FromInit::decode(&bytes, descriptors).map(Ok),
+                Ok(None) => Ok(Err(Silence::EndOfFile)),
+                // An end of file too: a word of ours was not read.
+                Err(error) if error.is(Errno::ECONNRESET) => Ok(Err(Silence::EndOfFile)),
+                Err(error) => Err(error.into()),
             };
         }
         if ready.get(1) == Some(&true) {

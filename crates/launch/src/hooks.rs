@@ -71,19 +71,19 @@ fn one(hook: &Hook, state: &HookState, directory: &Path, caller: Option<Borrowed
     }
     command.env_clear().envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
     command.current_dir(directory).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // A group of its own, so that a hook that hangs is ended with everything it started.
-    command.process_group(0);
     let input = serde_json::to_vec(state).map_err(|error| Cause::from(error.to_string()))?;
     let leash = Leash::new()?;
+    // So that a hook that hangs is ended with everything it started.
+    command.process_group(leash.group().get());
     let mut child = command.spawn().map_err(|error| Cause::from(error).context(&hook.path))?;
     let deadline = hook.timeout_seconds.map(|seconds| (Instant::now() + Duration::from_secs(seconds.into()), seconds));
-    let held = leash.hold(Pid::from_child(&child)).and_then(|()| give(&mut child, &input));
-    let ended = held.and_then(|()| attend(&mut child, deadline, caller));
-    if ended.is_err() {
-        wolffia_sys::process::kill_group(Pid::from_child(&child), libc::SIGKILL)?;
+    let ended = give(&mut child, &input).and_then(|()| attend(&mut child, deadline, caller));
+    if ended.is_ok() {
+        leash.let_go()?;
+    } else {
+        leash.end()?;
         child.wait()?;
     }
-    leash.let_go()?;
     let (status, output) = ended?;
     if status.success() {
         return Ok(());

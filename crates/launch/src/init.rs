@@ -90,9 +90,11 @@ impl Init<'_> {
             stage.act(Step::NetDevicesConfigure, || name.clone(), || netdevices::configure(name, addresses))?;
         }
         if self.plan.namespaces.is_new(NamespaceKind::Network) {
-            stage.act(Step::Loopback, || "by the runtime, meanwhile".into(), || -> Result<(), Cause> {
-                channel.send(&FromInit::Loopback(netdevices::open_socket()?))
-            })?;
+            stage.act(
+                Step::Loopback,
+                || "by the runtime, meanwhile".into(),
+                || -> Result<(), Cause> { channel.send(&FromInit::Loopback(netdevices::open_socket()?)) },
+            )?;
         }
         Ok(())
     }
@@ -165,9 +167,10 @@ impl Init<'_> {
         }
         if !hooks.create_container.is_empty() {
             let state = self.state.with("creating", Some(process::getpid().get()));
-            let bundle = self.plan.bundle.as_path();
+            // In the root that is about to be entered, as runc's hooks are: ldconfig of a driver's hook works on `.`.
+            let root = self.plan.root.path.as_path();
             stage.act(Step::HooksCreateContainer, String::new, || {
-                hooks::run_for(Some(channel.as_fd()), "createContainer", &hooks.create_container, &state, bundle)
+                hooks::run_for(Some(channel.as_fd()), "createContainer", &hooks.create_container, &state, root)
             })?;
         }
         Ok(())
@@ -295,7 +298,7 @@ pub(crate) fn settle_identity(
     if !entered {
         stage.act(Step::Cwd, what, || payload::enter_directory(root, &payload.cwd))?;
     }
-    stage.act(Step::Executable, || payload.args.join(" "), || payload::find(payload))
+    stage.act(Step::Executable, || payload.args.join(" "), || payload::find(root, payload))
 }
 
 /// Says so, then becomes the payload.

@@ -10,6 +10,7 @@ mod failure;
 #[cfg(feature = "faults")]
 mod fault;
 pub mod handshake;
+mod home;
 mod hooks;
 mod identity;
 mod idmaps;

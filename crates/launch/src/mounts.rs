@@ -5,9 +5,11 @@ use crate::cgroup_view;
 use crate::copy_up;
 use crate::failure::Cause;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use wolffia_plan::{FsOption, HostPath, Mount, MountAttributes, MountFallback, MountKind};
+use wolffia_plan::{FsOption, HostPath, Mount, MountAttributes, MountFallback, MountKind, Opener};
 use wolffia_sys::fd::{FileKind, OFlags};
-use wolffia_sys::mount::{self, FsContext, MOUNT_ATTR__ATIME, MOUNT_ATTR_IDMAP, MOUNT_ATTR_RDONLY, OpenTree};
+use wolffia_sys::mount::{
+    self, FsContext, MOUNT_ATTR__ATIME, MOUNT_ATTR_IDMAP, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_RDONLY, OpenTree,
+};
 use wolffia_sys::root::Root;
 use wolffia_sys::{Errno, fd, file};
 
@@ -18,8 +20,10 @@ const FSCONFIG_LIMIT: usize = 256;
 pub fn apply(root: &Root, mount: &Mount, prepared: Option<OwnedFd>) -> Result<OwnedFd, Cause> {
     let mounted = match &mount.what {
         MountKind::Filesystem { fstype, source, options, fallback } => {
+            // Looked at before the directory is made, because of one that is made for the mount no mode is inherited.
+            let covers = mount.mode_from_destination && root.resolve(mount.destination.relative(), OFlags::DIRECTORY).is_ok();
             let target = directory(root, mount, fstype)?;
-            match new_filesystem(root, mount, fstype, source, options, target.as_fd()) {
+            match new_filesystem(root, mount, fstype, source, options, covers, target.as_fd()) {
                 Err(cause) if cause.errno == Errno::EPERM.0 => instead(mount, fstype, fallback, cause, target.as_fd())?,
                 other => other?,
             }
@@ -72,6 +76,21 @@ pub(crate) fn set_attributes(mounted: BorrowedFd<'_>, attributes: &MountAttribut
     Ok(())
 }
 
+/// A mount that the kernel copies into a user namespace keeps the flags that it has there (mount_namespaces(7)). A clone that the
+/// runtime took on the host is not such a copy, and must not be the way to lose them.
+fn respecting_locks(tree: BorrowedFd<'_>, attributes: &MountAttributes) -> Result<MountAttributes, Cause> {
+    const ACCESS_TIME: u64 = MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME;
+    let has = mount::attributes(tree)?;
+    let MountAttributes { set, clear, clear_unless_locked, .. } = *attributes;
+    let changes_time = (set | clear) & ACCESS_TIME != 0 && set & ACCESS_TIME != has & ACCESS_TIME;
+    if has & clear & !ACCESS_TIME != 0 || changes_time {
+        let text = "the host's mount has flags that a user namespace cannot take away: leave their opposites out of the options";
+        return Err(Cause { text: text.to_owned(), errno: Errno::EPERM.0 });
+    }
+    let implied = if has & clear_unless_locked == 0 { clear_unless_locked } else { 0 };
+    Ok(MountAttributes { clear_unless_locked: implied, ..*attributes })
+}
+
 /// The attributes that are for the mount alone, not for those below it.
 fn set_on_top(mounted: BorrowedFd<'_>, attributes: &MountAttributes) -> Result<(), Cause> {
     let MountAttributes { set, clear, clear_unless_locked, .. } = *attributes;
@@ -94,6 +113,7 @@ fn new_filesystem(
     fstype: &str,
     source: &str,
     options: &[FsOption],
+    takes_mode: bool,
     target: BorrowedFd<'_>,
 ) -> Result<OwnedFd, Cause> {
     if options.iter().any(|option| matches!(option, FsOption::Value { value, .. } if value.len() >= FSCONFIG_LIMIT)) {
@@ -109,7 +129,7 @@ fn new_filesystem(
             FsOption::Value { key, value } => context.string(key, value)?,
         }
     }
-    if mount.mode_from_destination {
+    if takes_mode {
         context.string("mode", &format!("{:o}", fd::stat(target)?.mode & 0o7777))?;
     }
     context.create()?;
@@ -174,7 +194,11 @@ fn instead(
 }
 
 fn bind(root: &Root, mount: &Mount, tree: OwnedFd) -> Result<OwnedFd, Cause> {
-    set_attributes(tree.as_fd(), &mount.attributes)?;
+    let attributes = match mount.what {
+        MountKind::Bind { opened_by: Opener::Parent, .. } => respecting_locks(tree.as_fd(), &mount.attributes)?,
+        _ => mount.attributes,
+    };
+    set_attributes(tree.as_fd(), &attributes)?;
     let path = mount.destination.relative();
     let is_directory = fd::stat(tree.as_fd())?.kind == FileKind::Directory;
     let target = match (is_directory, mount.destination_nofollow) {
@@ -204,6 +228,8 @@ fn directory(root: &Root, mount: &Mount, fstype: &str) -> Result<OwnedFd, Cause>
     // What was looked at is what is mounted on: a second look could follow a link that was put there meanwhile.
     match fd::stat(found.as_fd())?.kind {
         FileKind::Directory => Ok(found),
-        kind => Err(format!("filesystem {fstype:?} must be mounted on ordinary directory, {} is a {kind}", mount.destination).into()),
+        kind => {
+            Err(format!("filesystem {fstype:?} must be mounted on ordinary directory, {} is a {kind}", mount.destination).into())
+        }
     }
 }

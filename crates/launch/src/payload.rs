@@ -1,6 +1,7 @@
 //! The last steps of every container process: enter its directory, find its program, become it.
 
 use crate::failure::Cause;
+use crate::home;
 use std::ffi::CString;
 use std::os::fd::AsFd;
 use wolffia_plan::{ContainerPath, Descriptors, Process};
@@ -43,7 +44,7 @@ fn not_entered(cwd: &ContainerPath, error: wolffia_sys::Error) -> Cause {
 }
 
 /// Finds the program as execvp(3) does, with the payload's own PATH, and as the payload's user.
-pub fn find(payload: &Process) -> Result<Program, Cause> {
+pub fn find(root: &Root, payload: &Process) -> Result<Program, Cause> {
     let name = payload.args.first().map(String::as_str).unwrap_or_default();
     let path = if name.contains('/') {
         let found = executable(name);
@@ -52,7 +53,11 @@ pub fn find(payload: &Process) -> Result<Program, Cause> {
     } else {
         search(name, &payload.env)?
     };
-    Ok(Program { path: c_string(&path)?, args: c_strings(&payload.args)?, env: c_strings(&payload.env)? })
+    let mut env = c_strings(&payload.env)?;
+    if let Some(entry) = home::entry(root, payload) {
+        env.push(c_string(&entry)?);
+    }
+    Ok(Program { path: c_string(&path)?, args: c_strings(&payload.args)?, env })
 }
 
 fn search(name: &str, env: &[String]) -> Result<String, Cause> {

@@ -8,16 +8,25 @@ use std::time::Duration;
 use wolffia_plan::{JoinNamespace, NamespaceKind, Namespaces, Step};
 use wolffia_sys::fd::OFlags;
 use wolffia_sys::process::{self, CloneRequest, Forked, SingleThreaded};
+use wolffia_sys::procfs::ProcHandle;
 use wolffia_sys::{Errno, Pid, fd, namespaces, pidfd, prctl, socket};
 
 /// Longest time that the bridge may take: it makes a handful of system calls.
 const BRIDGE_LIMIT: Duration = Duration::from_secs(30);
+/// What the bridge waits for.
+const BEGIN: &[u8] = b"b";
 
 /// In which process the caller is now.
 #[derive(Debug)]
 pub enum Spawned {
     Init,
     Runtime(Fledgling),
+}
+
+impl Spawned {
+    fn is_runtime(&self) -> bool {
+        matches!(self, Spawned::Runtime(_))
+    }
 }
 
 /// A process on its way to the payload. Dropped before it is released, it is killed: a caller that fails leaves nothing behind.
@@ -77,20 +86,24 @@ fn target(join: &JoinNamespace) -> Result<Target, Cause> {
     Ok(Target { name: format!("{} {}", join.kind.spec_name(), join.path), descriptor, flags })
 }
 
-/// Makes init in `new` namespaces, inside `cgroup`. Returns twice, as fork does.
-pub fn spawn(
-    stage: &Stage<'_>,
-    token: &SingleThreaded,
-    new: &Namespaces,
-    targets: &[Target],
-    cgroup: Option<BorrowedFd<'_>>,
-) -> Result<Spawned, Failure> {
-    let request = CloneRequest { flags: new.clone_flags(), cgroup, sibling: false };
-    let here = |spawned: &Spawned| matches!(spawned, Spawned::Runtime(_));
-    if targets.is_empty() {
-        return stage.act_where(Step::NamespacesClone, || words(new), here, || clone(token, &request));
+/// What is asked of [`spawn`].
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    pub new: &'a Namespaces,
+    /// To be joined; through a bridge.
+    pub targets: &'a [Target],
+    pub cgroup: Option<BorrowedFd<'a>>,
+    /// The badness score, given to the bridge: a process that has joined hides its /proc files from an unprivileged runtime.
+    pub oom_score: Option<i32>,
+}
+
+/// Makes init. Returns twice, as fork does.
+pub fn spawn(stage: &Stage<'_>, token: &SingleThreaded, wanted: &Wanted<'_>) -> Result<Spawned, Failure> {
+    let request = CloneRequest { flags: wanted.new.clone_flags(), cgroup: wanted.cgroup, sibling: false };
+    if wanted.targets.is_empty() {
+        return stage.act_where(Step::NamespacesClone, || words(wanted.new), Spawned::is_runtime, || clone(token, &request));
     }
-    stage.act_where(Step::NamespacesJoin, || joined_words(targets), here, || across_a_bridge(token, request, targets))
+    across_a_bridge(stage, token, request, wanted)
 }
 
 fn clone(token: &SingleThreaded, request: &CloneRequest<'_>) -> Result<Spawned, Cause> {
@@ -102,22 +115,45 @@ fn clone(token: &SingleThreaded, request: &CloneRequest<'_>) -> Result<Spawned, 
 
 /// Joining changes the process that joins, and a joined pid namespace only its children: so a short-lived process joins, and
 /// makes init as its sibling (`CLONE_PARENT`): our own child, which we can wait for.
-fn across_a_bridge(token: &SingleThreaded, request: CloneRequest<'_>, targets: &[Target]) -> Result<Spawned, Cause> {
-    let (ours, theirs) = socket::seqpacket_pair()?;
-    let plain = CloneRequest { flags: 0, cgroup: None, sibling: false };
-    let bridge = match process::clone3(token, &plain)? {
-        Forked::Child => {
+fn across_a_bridge(
+    stage: &Stage<'_>,
+    token: &SingleThreaded,
+    request: CloneRequest<'_>,
+    wanted: &Wanted<'_>,
+) -> Result<Spawned, Failure> {
+    let (ours, theirs) = stage.act(Step::NamespacesJoin, || "bridge".into(), socket::seqpacket_pair)?;
+    if wanted.oom_score.is_none() {
+        // Lies in the socket when the bridge looks: it need not wait for us to be scheduled.
+        stage.act(Step::NamespacesJoin, || "begin".into(), || socket::send(ours.as_fd(), BEGIN, &[]))?;
+    }
+    let plain = CloneRequest::default();
+    let bridge = match stage.act_where(Step::NamespacesJoin, || "bridge".into(), Spawned::is_runtime, || clone(token, &plain))? {
+        Spawned::Init => {
             drop(ours);
-            return bridge(token, CloneRequest { sibling: true, ..request }, targets, theirs);
+            return Ok(bridge(token, CloneRequest { sibling: true, ..request }, wanted.targets, &theirs));
         }
-        Forked::Parent { pidfd, .. } => pidfd,
+        Spawned::Runtime(bridge) => bridge,
     };
     drop(theirs);
-    let answer = socket::recv(ours.as_fd(), 4096);
-    if !pidfd::wait_exit(bridge.as_fd(), Some(BRIDGE_LIMIT))? {
-        pidfd::send_signal(bridge.as_fd(), libc::SIGKILL)?;
+    if let Some(score) = wanted.oom_score {
+        stage.act(Step::OomScore, || score.to_string(), || set_oom_score(bridge.pid, score))?;
+        stage.act(Step::NamespacesJoin, || "begin".into(), || socket::send(ours.as_fd(), BEGIN, &[]))?;
     }
-    pidfd::wait(bridge.as_fd())?;
+    stage.act(Step::NamespacesJoin, || joined_words(wanted.targets), || cross(&bridge, &ours))
+}
+
+/// Sets the badness score of `pid`.
+pub fn set_oom_score(pid: Pid, score: i32) -> Result<(), Cause> {
+    Ok(ProcHandle::open()?.write_for(pid, "oom_score_adj", score.to_string().as_bytes())?)
+}
+
+/// Takes over what the bridge has made, and waits for its end.
+fn cross(bridge: &Fledgling, channel: &OwnedFd) -> Result<Spawned, Cause> {
+    let answer = socket::recv(channel.as_fd(), 4096);
+    if !pidfd::wait_exit(bridge.pidfd.as_fd(), Some(BRIDGE_LIMIT))? {
+        pidfd::send_signal(bridge.pidfd.as_fd(), libc::SIGKILL)?;
+    }
+    pidfd::wait(bridge.pidfd.as_fd())?;
     let (bytes, descriptors) = answer?.ok_or("the process that joins the namespaces was killed")?;
     let text = String::from_utf8_lossy(&bytes);
     let Some(pid) = text.parse().ok().and_then(Pid::from_raw) else {
@@ -129,10 +165,15 @@ fn across_a_bridge(token: &SingleThreaded, request: CloneRequest<'_>, targets: &
 }
 
 /// The bridge itself: joins, makes init, tells the runtime init's pid, ends. Returns only as init.
-fn bridge(token: &SingleThreaded, request: CloneRequest<'_>, targets: &[Target], report: OwnedFd) -> Result<Spawned, Cause> {
-    let made = join_all(targets).and_then(|()| Ok(process::clone3(token, &request)?));
+fn bridge(token: &SingleThreaded, request: CloneRequest<'_>, targets: &[Target], report: &OwnedFd) -> Spawned {
+    let begun = match socket::recv(report.as_fd(), BEGIN.len()) {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err("the runtime went away".into()),
+        Err(error) => Err(Cause::from(error)),
+    };
+    let made = begun.and_then(|()| join_all(targets)).and_then(|()| Ok(process::clone3(token, &request)?));
     let sent = match made {
-        Ok(Forked::Child) => return Ok(Spawned::Init),
+        Ok(Forked::Child) => return Spawned::Init,
         Ok(Forked::Parent { pid, pidfd }) => socket::send(report.as_fd(), pid.to_string().as_bytes(), &[pidfd.as_fd()]),
         Err(cause) => socket::send(report.as_fd(), format!("{} {}", cause.errno, cause.text).as_bytes(), &[]),
     };

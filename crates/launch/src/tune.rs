@@ -7,9 +7,11 @@ use wolffia_sys::{Pid, sched};
 
 /// `pid` is `None` for the calling process.
 pub fn apply(stage: &Stage<'_>, process: &Process, pid: Option<Pid>) -> Result<(), Failure> {
-    if let Some(cpus) = &process.cpu_affinity.initial {
-        stage.act(Step::CpuAffinity, || format!("{cpus:?}"), || sched::set_affinity(pid, cpus))?;
-    }
+    stage.act(
+        Step::CpuAffinity,
+        || format!("{:?}", process.cpu_affinity.initial),
+        || pin(pid, process.cpu_affinity.initial.as_ref()),
+    )?;
     if let Some(scheduler) = &process.scheduler {
         let attributes = sched::SchedAttr {
             policy: scheduler.policy,
@@ -37,8 +39,16 @@ pub fn apply(stage: &Stage<'_>, process: &Process, pid: Option<Pid>) -> Result<(
 
 /// `execCPUAffinity.final`: last, because from here on the payload runs.
 pub fn settle(stage: &Stage<'_>, process: &Process) -> Result<(), Failure> {
-    match &process.cpu_affinity.last {
-        Some(cpus) => stage.act(Step::CpuAffinity, || format!("{cpus:?}"), || sched::set_affinity(None, cpus)),
-        None => Ok(()),
+    let affinity = &process.cpu_affinity;
+    if affinity.initial == affinity.last {
+        return Ok(());
+    }
+    stage.act(Step::CpuAffinity, || format!("{:?}", affinity.last), || pin(None, affinity.last.as_ref()))
+}
+
+fn pin(pid: Option<Pid>, cpus: Option<&Vec<usize>>) -> wolffia_sys::Result<()> {
+    match cpus {
+        Some(cpus) => sched::set_affinity(pid, cpus),
+        None => sched::reset_affinity(pid),
     }
 }

@@ -1,12 +1,11 @@
 //! The payload's environment.
 
-use crate::Refusal;
 use crate::mounts::NOTIFY_DIRECTORY;
+use crate::{Home, Refusal};
 use std::collections::BTreeSet;
 
 /// What the runtime adds to the environment that the configuration gives.
 pub(crate) struct Additions {
-    pub uid: u32,
     /// Descriptors of sd_listen_fds(3); 0 adds nothing.
     pub listen: u32,
     pub notify_socket: bool,
@@ -14,8 +13,8 @@ pub(crate) struct Additions {
 
 /// Checks `process.env`, keeps the last value of each name, and adds what the runtime has to say.
 ///
-/// `HOME` is added when it is absent or empty: `/root` for uid 0, else `/`. runc and crun read the container's /etc/passwd for
-/// it; wolffia resolves no names inside a container (CVE-2026-30892 and its kin), so a caller that wants another one says so.
+/// `HOME` is not added here when it is absent or empty: it is the directory that the container's /etc/passwd gives the user's
+/// number, which only execution can read (`Process::home`).
 ///
 /// # Errors
 /// An entry without a name or without `=`, or with a NUL byte.
@@ -36,10 +35,15 @@ pub(crate) fn plan_environment(field: &str, given: &[String], additions: &Additi
     let mut environment: Vec<String> = wanted.iter().rev().filter(|entry| seen.insert(name(entry))).cloned().collect();
     environment.reverse();
     environment.retain(|entry| entry != "HOME=");
-    if !environment.iter().any(|entry| name(entry) == "HOME") {
-        environment.push(if additions.uid == 0 { "HOME=/root" } else { "HOME=/" }.to_owned());
-    }
     Ok(environment)
+}
+
+/// What `HOME` becomes where the configuration does not say.
+pub(crate) fn plan_home(environment: &[String], uid: u32) -> Home {
+    if environment.iter().any(|entry| name(entry) == "HOME") {
+        return Home::Given;
+    }
+    Home::Looked { fallback: if uid == 0 { "/root" } else { "/" }.to_owned() }
 }
 
 fn check(entry: &str) -> Result<(), &'static str> {

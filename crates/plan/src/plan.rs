@@ -446,6 +446,7 @@ pub struct Hook {
 pub struct Process {
     pub args: Vec<String>,
     pub env: Vec<String>,
+    pub home: Home,
     pub cwd: ContainerPath,
     pub terminal: Option<Terminal>,
     pub identity: Identity,
@@ -462,6 +463,17 @@ pub struct Process {
     pub personality: Option<u32>,
     pub memory_policy: Option<MemoryPolicy>,
     pub descriptors: Descriptors,
+}
+
+/// Where `HOME` comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Home {
+    /// `env` has it.
+    Given,
+    /// The line of the container's /etc/passwd that has the user's number, else `fallback`: engines leave it to the runtime.
+    /// Only a directory is taken from there, never an id or a name.
+    Looked { fallback: String },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -521,6 +533,8 @@ pub struct Scheduler {
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CpuAffinity {
+    // `None` is every CPU that the cgroup allows, whatever the runtime itself was pinned to: an engine that is pinned
+    // must not pin its containers by accident (runc does the same).
     pub initial: Option<Vec<usize>>,
     pub last: Option<Vec<usize>>,
 }

@@ -47,7 +47,7 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
         masked_paths: paths::plan_paths("/linux/maskedPaths", linux.masked_paths())?,
         readonly_paths: paths::plan_paths("/linux/readonlyPaths", linux.readonly_paths())?,
         sysctl: sysctl::plan_sysctl(linux, &namespaces)?,
-        hooks: hooks::plan_hooks(spec.hooks().as_ref())?,
+        hooks: hooks::plan_hooks(spec.hooks().as_ref(), process.as_ref().map_or(&[], |process| process.env.as_slice()))?,
         session_keyring: !request.no_new_keyring,
         // The same condition: what init's user namespace takes away, the runtime still has.
         tuned_by: if root.opened_by == Opener::Parent { Actor::Parent } else { Actor::Init },

@@ -1,6 +1,6 @@
 //! The payload: for `create` and for `exec` alike.
 
-use crate::environment::{Additions, plan_environment};
+use crate::environment::{Additions, plan_environment, plan_home};
 use crate::host::Host;
 use crate::ids::KnownIds;
 use crate::{ContainerPath, Descriptors, MemoryPolicy, Process, Recorded, Refusal, Setgroups, Terminal};
@@ -50,12 +50,13 @@ pub fn plan_process(
     let field = context.field.as_str();
     unsupported::check_process(field, process, host)?;
     let mut recorded = Vec::new();
-    let additions =
-        Additions { uid: process.user().uid(), listen: context.descriptors.listen, notify_socket: context.notify_socket };
+    let additions = Additions { listen: context.descriptors.listen, notify_socket: context.notify_socket };
+    let env = plan_environment(field, process.env().as_deref().unwrap_or_default(), &additions)?;
     let affinity = scheduling::plan_affinity(field, process.exec_cpu_affinity().as_ref())?;
     let planned = Process {
         args: arguments(field, process)?,
-        env: plan_environment(field, process.env().as_deref().unwrap_or_default(), &additions)?,
+        home: plan_home(&env, process.user().uid()),
+        env,
         cwd: working_directory(field, process)?,
         terminal: terminal(field, process)?,
         identity: identity::plan_identity(field, process.user(), context, host)?,

@@ -137,7 +137,14 @@ fn located(error: &serde_json::Error, document: &[u8]) -> ConfigError {
         Some((reason, expected)) => (reason, format!("expected {expected}")),
         None => (text, String::new()),
     };
-    ConfigError { field: pointer::at(document, error.line(), error.column()), reason: reason.to_owned(), cure }
+    let field = pointer::at(document, error.line(), error.column());
+    let reason = match field.strip_prefix("/linux/memoryPolicy") {
+        None => reason.to_owned(),
+        // runc's words, which its callers match.
+        Some(rest) if rest.starts_with("/flags") => format!("invalid memory policy flag: {reason}"),
+        Some(_) => format!("invalid memory policy mode: {reason}"),
+    };
+    ConfigError { field, reason, cure }
 }
 
 fn drop_empty_texts(spec: &mut oci::Spec) {

@@ -177,6 +177,27 @@ pub fn mount_setattr(
     .map(drop)
 }
 
+/// The attributes (`MOUNT_ATTR_*`) of the mount behind `fd`.
+pub fn attributes(fd: impl AsFd) -> Result<u64> {
+    use rustix::fs::StatVfsMountFlags as Flag;
+    let fd = fd.as_fd();
+    let flags = rustix::fs::fstatvfs(fd).call("fstatvfs", || show_fd(fd))?.f_flag;
+    let known = [
+        (Flag::RDONLY, MOUNT_ATTR_RDONLY),
+        (Flag::NOSUID, MOUNT_ATTR_NOSUID),
+        (Flag::NODEV, MOUNT_ATTR_NODEV),
+        (Flag::NOEXEC, MOUNT_ATTR_NOEXEC),
+        (Flag::NOATIME, MOUNT_ATTR_NOATIME),
+        (Flag::NODIRATIME, MOUNT_ATTR_NODIRATIME),
+        (Flag::from_bits_retain(libc::ST_RELATIME), MOUNT_ATTR_RELATIME),
+        (Flag::from_bits_retain(ST_NOSYMFOLLOW), MOUNT_ATTR_NOSYMFOLLOW),
+    ];
+    Ok(known.iter().filter(|(flag, _)| flags.contains(*flag)).fold(0, |all, (_, attribute)| all | attribute))
+}
+
+/// statfs(2); libc lacks it.
+const ST_NOSYMFOLLOW: u64 = 0x2000;
+
 /// Makes the working directory the root mount and stacks the old root on top of it: `pivot_root(".", ".")` needs no
 /// directory for the old root (pivot_root(2)). [`unmount_detached`] of "." then lets go of it.
 pub fn pivot_root_here() -> Result<()> {

@@ -216,6 +216,11 @@ pub fn kill(pid: Pid, signal: i32) -> Result<()> {
     check(outcome.into(), "kill", || format!("{pid}, {signal}")).map(drop)
 }
 
+/// Makes the child `leader` the leader of a process group of its own. `EACCES` once it has executed a program.
+pub fn lead_group(leader: Pid) -> Result<()> {
+    rx::setpgid(leader.to_rustix(), leader.to_rustix()).call("setpgid", || format!("{leader}, {leader}"))
+}
+
 /// Sends `signal` to every process of the group that `leader` leads.
 pub fn kill_group(leader: Pid, signal: i32) -> Result<()> {
     // SAFETY: kill touches no memory.

@@ -18,6 +18,8 @@ use std::path::PathBuf;
 const TRIES: u32 = 128;
 /// How often making a file is tried again when somebody else makes and removes the same one.
 const CREATIONS: u32 = 8;
+/// As many symbolic links as the kernel follows in one path (`MAXSYMLINKS`, path_resolution(7)).
+const MOST_LINKS: u32 = 40;
 /// Permission bits of directories that are made only so that a file has a place.
 const PARENT_MODE: u32 = 0o755;
 
@@ -59,13 +61,15 @@ impl Root {
     }
 
     /// The directory at `path`, made with all that is missing above it (`mode`; the umask applies).
-    /// A symbolic link that leads nowhere is an error: what it names is not made.
+    /// What a symbolic link names that leads nowhere is made too, inside the root: images bring such links (/etc/resolv.conf,
+    /// /var/run) and expect to be mounted on through them, as runc does.
     pub fn make_dirs(&self, path: &str, mode: u32) -> Result<OwnedFd> {
         let wanted = OFlags::DIRECTORY;
         match self.resolve(path, wanted) {
             Err(error) if error.is(Errno::ENOENT) => {}
             outcome => return outcome,
         }
+        let path = &self.without_links(path)?;
         let names: Vec<&str> = path.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
         for present in (0..names.len()).rev() {
             let directory = match self.resolve(&names[..present].join("/"), wanted) {
@@ -80,6 +84,12 @@ impl Root {
     /// What is at `path`, or a new empty file (`mode`; the umask applies) with all directories that are missing above it.
     /// The new one is open for reading, what existed is an `O_PATH` handle; both can be mounted on.
     pub fn make_file(&self, path: &str, mode: u32) -> Result<OwnedFd> {
+        split(path)?;
+        match self.resolve(path, OFlags::empty()) {
+            Err(error) if error.is(Errno::ENOENT) => {}
+            outcome => return outcome,
+        }
+        let path = &self.without_links(path)?;
         let (above, name) = split(path)?;
         for _ in 0..CREATIONS {
             match self.resolve(path, OFlags::empty()) {
@@ -143,6 +153,39 @@ impl Root {
         let parent = self.resolve(above, OFlags::DIRECTORY)?;
         let target = rx::readlinkat(&parent, name, Vec::new()).call("readlinkat", || format!("rootfs, {path:?}"))?;
         Ok(OsString::from_vec(target.into_bytes()).into())
+    }
+
+    /// The path with every symbolic link in it replaced by what it says, as far as the path exists; all of it relative to the
+    /// root. A link that is swapped in afterwards is met by who walks the result without following links.
+    fn without_links(&self, path: &str) -> Result<String> {
+        let mut done: Vec<String> = Vec::new();
+        let mut ahead: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+        let mut links = 0;
+        while let Some(name) = ahead.pop() {
+            match name.as_str() {
+                "" | "." => continue,
+                ".." => {
+                    done.pop();
+                    continue;
+                }
+                _ => done.push(name),
+            }
+            let target = match self.read_link(&done.join("/")) {
+                Ok(target) => target,
+                // Not a link, or nothing: what is ahead is looked at as it stands.
+                Err(error) if error.is(Errno::EINVAL) || error.is(Errno::ENOENT) || error.is(Errno::ENOTDIR) => continue,
+                Err(error) => return Err(error),
+            };
+            links += 1;
+            let target =
+                target.to_str().filter(|_| links <= MOST_LINKS).ok_or_else(|| failure("readlinkat", path, Errno::ELOOP))?;
+            done.pop();
+            if target.starts_with('/') {
+                done.clear();
+            }
+            ahead.extend(target.split('/').rev().map(str::to_owned));
+        }
+        Ok(done.join("/"))
     }
 
     fn open_in_root(&self, path: &str, flags: OFlags) -> Result<OwnedFd> {

@@ -66,6 +66,15 @@ pub fn set_affinity(pid: impl Into<Option<Pid>>, cpus: &[usize]) -> Result<()> {
     check(outcome, "sched_setaffinity", args).map(drop)
 }
 
+/// Lets a process run on every CPU that its cgroup allows; `None` is the caller.
+pub fn reset_affinity(pid: impl Into<Option<Pid>>) -> Result<()> {
+    let pid = number(pid);
+    let every = [usize::MAX; MOST / WORD];
+    // SAFETY: the kernel reads the given number of bytes of `every`, and takes away what does not exist.
+    let outcome = unsafe { libc::syscall(libc::SYS_sched_setaffinity, pid, size_of_val(&every), every.as_ptr()) };
+    check(outcome, "sched_setaffinity", || format!("{pid}, every CPU")).map(drop)
+}
+
 /// The caller's CPUs.
 pub fn affinity() -> Result<Vec<usize>> {
     let mut mask = [0_usize; MOST / WORD];

@@ -161,6 +161,8 @@ impl Container {
     pub fn kill_all(&self, signal: i32) -> Result<()> {
         match self.kill_cgroup(signal)? {
             true => Ok(()),
+            // runc's `--all` is content with a container that has stopped, and its callers rely on that.
+            false if self.status()? == Status::Stopped => Ok(()),
             false => self.kill(signal),
         }
     }
@@ -212,7 +214,10 @@ impl Container {
         if record.launch.poststop.is_empty() {
             return Ok(());
         }
-        Ok(stage.act(Step::HooksPoststop, String::new, || Ok::<(), Cause>(run_poststop_hooks(&record)))?)
+        Ok(stage.act(Step::HooksPoststop, String::new, || -> std::result::Result<(), Cause> {
+            run_poststop_hooks(&record);
+            Ok(())
+        })?)
     }
 
     /// Waits until the container's first process has ended: with its status if it is a child of this process.

@@ -71,6 +71,8 @@ pub struct CreateOptions {
     pub terminal: Terminal,
     /// Written before the call returns: init's pid, without a newline.
     pub pid_file: Option<PathBuf>,
+    /// Send a pidfd of init to this unix socket.
+    pub pidfd_socket: Option<PathBuf>,
     pub no_pivot: bool,
     pub no_new_keyring: bool,
     /// Descriptors from 3 (after `listen_fds`) that the container gets too.
@@ -227,6 +229,10 @@ impl Making<'_> {
         if let Some(path) = &options.pid_file {
             let what = || path.display().to_string();
             self.stage.act(Step::PidFile, what, || crate::pid_file::write(path, launched.pid()))?;
+        }
+        if let Some(path) = &options.pidfd_socket {
+            let what = || path.display().to_string();
+            self.stage.act(Step::PidFile, what, || crate::pid_file::send_pidfd(path, launched.pidfd()))?;
         }
         Ok((launched, record))
     }

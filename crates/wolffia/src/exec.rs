@@ -18,6 +18,8 @@ pub struct ExecOptions {
     pub process: ExecProcess,
     pub terminal: Terminal,
     pub pid_file: Option<PathBuf>,
+    /// Send a pidfd of the process to this unix socket.
+    pub pidfd_socket: Option<PathBuf>,
     pub preserve_fds: u32,
     pub listen_fds: u32,
     /// Run also in a paused container: the process starts when it is resumed.
@@ -76,17 +78,29 @@ impl Container {
             console: &mut |name, master| options.terminal.receive(name, master),
             trace: self.runtime.trace(),
         })?;
-        let Some(path) = &options.pid_file else { return Ok(running) };
-        let what = || path.display().to_string();
-        match self.stage().act(Step::PidFile, what, || crate::pid_file::write(path, running.pid)) {
+        match self.tell_pid(options, &running) {
             Ok(()) => Ok(running),
-            Err(failure) => {
-                crate::pid_file::remove(path);
+            Err(error) => {
+                if let Some(path) = &options.pid_file {
+                    crate::pid_file::remove(path);
+                }
                 // A process of which its caller learns nothing must not go on.
                 running.end().map_err(|source| Error::System { act: "end the process", source })?;
-                Err(failure.into())
+                Err(error)
             }
         }
+    }
+
+    fn tell_pid(&self, options: &ExecOptions, running: &Running) -> Result<()> {
+        if let Some(path) = &options.pid_file {
+            let what = || path.display().to_string();
+            self.stage().act(Step::PidFile, what, || crate::pid_file::write(path, running.pid))?;
+        }
+        if let Some(path) = &options.pidfd_socket {
+            let what = || path.display().to_string();
+            self.stage().act(Step::PidFile, what, || crate::pid_file::send_pidfd(path, running.pidfd.as_fd()))?;
+        }
+        Ok(())
     }
 
     fn plan_exec(&self, options: &ExecOptions) -> Result<(Process, Vec<Recorded>)> {

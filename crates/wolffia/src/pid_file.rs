@@ -1,10 +1,12 @@
 //! `--pid-file`: read by callers with atoi, sometimes without trimming, as soon as the command has ended.
 
 use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use wolffia_launch::Cause;
 use wolffia_sys::Pid;
+use wolffia_sys::socket::{self, Kind};
 
 /// Writes the number and no newline, to a file beside it that then takes its name: a reader never sees half of it.
 pub fn write(path: &Path, pid: Pid) -> Result<(), Cause> {
@@ -25,7 +27,15 @@ pub fn write(path: &Path, pid: Pid) -> Result<(), Cause> {
 /// After a failure. The file may never have been written.
 pub fn remove(path: &Path) {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => crate::warn(&format!("cannot remove {}: {error}", path.display())),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            crate::warn(&format!("cannot remove {}: {error}", path.display()))
+        }
         _ => {}
     }
+}
+
+/// `--pidfd-socket`: one message with the descriptor, to whoever listens there.
+pub fn send_pidfd(path: &Path, pidfd: BorrowedFd<'_>) -> Result<(), Cause> {
+    let socket = socket::connect_path(path, Kind::Stream)?;
+    Ok(socket::send(socket.as_fd(), b"pidfd", &[pidfd])?)
 }

@@ -35,7 +35,9 @@ pub fn protect_self() -> Result<()> {
         .map(|(key, value)| CString::new([key.as_bytes(), b"=", value.as_bytes()].concat()))
         .collect::<std::result::Result<Vec<_>, _>>();
     match (args, env) {
-        (Ok(args), Ok(env)) => Err(Error::System { act: "execute the protected copy", source: process::execve_fd(copy.as_fd(), &args, &env) }),
+        (Ok(args), Ok(env)) => {
+            Err(Error::System { act: "execute the protected copy", source: process::execve_fd(copy.as_fd(), &args, &env) })
+        }
         _ => Err(Error::Usage { reason: "an argument holds a NUL byte".to_owned(), cure: "" }),
     }
 }
@@ -53,7 +55,11 @@ pub(crate) fn require(plan: &Plan) -> Result<()> {
 pub(crate) fn require_sealed_for(launched: &Launched) -> Result<()> {
     let own = open_own()?;
     let stat = fd::stat(&own).map_err(failed("look at the own binary"))?;
-    let mapped = launched.ids.uids.as_ref().is_none_or(|map| map.iter().any(|line| line.host <= stat.uid && stat.uid - line.host < line.size));
+    let mapped = launched
+        .ids
+        .uids
+        .as_ref()
+        .is_none_or(|map| map.iter().any(|line| line.host <= stat.uid && stat.uid - line.host < line.size));
     if (mapped || stat.mode & 0o022 != 0) && !is_protected(&own)? {
         return Err(unprotected());
     }

@@ -81,8 +81,7 @@ impl Runtime {
 
 /// Whether this process is in a user namespace other than the initial one, whose map holds all ids in one line.
 pub(crate) fn in_user_namespace() -> bool {
-    std::fs::read_to_string("/proc/self/uid_map")
-        .is_ok_and(|map| !map.split_ascii_whitespace().eq(["0", "0", "4294967295"]))
+    std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !map.split_ascii_whitespace().eq(["0", "0", "4294967295"]))
 }
 
 pub(crate) fn parse_id(id: &str) -> Result<ContainerId> {

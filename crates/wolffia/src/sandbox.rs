@@ -144,7 +144,7 @@ impl Sandbox {
 
     fn environment(&self) -> Vec<String> {
         let passed = |name: &&str| std::env::var(name).ok().map(|value| format!("{name}={value}"));
-        let mut env: Vec<String> = PASSED_ON.iter().filter_map(|name| passed(&name)).collect();
+        let mut env: Vec<String> = PASSED_ON.iter().filter_map(passed).collect();
         env.extend(self.env.iter().filter_map(|entry| match entry.contains('=') {
             true => Some(entry.clone()),
             false => passed(&entry.as_str()),
@@ -160,7 +160,8 @@ impl Sandbox {
         let Ok(cwd) = std::env::current_dir() else { return Ok("/".to_owned()) };
         let hidden = PRIVATE.iter().map(PathBuf::from).chain(self.tmpfs.clone()).chain(self.hide.clone());
         let shown = self.rw.iter().chain(&self.ro).filter_map(|path| existing(path).ok());
-        let is_hidden = hidden.into_iter().any(|path| cwd.starts_with(path)) && !shown.into_iter().any(|path| cwd.starts_with(path));
+        let is_hidden =
+            hidden.into_iter().any(|path| cwd.starts_with(path)) && !shown.into_iter().any(|path| cwd.starts_with(path));
         if is_hidden { Ok("/".to_owned()) } else { text(&cwd) }
     }
 }

@@ -19,8 +19,7 @@ impl Subcommand for Doctor {
 
     fn act(self, _: &Global) -> anyhow::Result<ExitCode> {
         let findings = doctor::examine();
-        let text =
-            if self.json { format!("{}\n", serde_json::to_string_pretty(&findings)?) } else { doctor::render(&findings) };
+        let text = if self.json { format!("{}\n", serde_json::to_string_pretty(&findings)?) } else { doctor::render(&findings) };
         crate::report::print(&text);
         Ok(ExitCode::SUCCESS)
     }

@@ -39,6 +39,9 @@ pub struct Exec {
     /// File that the process id is written to
     #[arg(long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
+    /// Unix socket that receives a pidfd of the process
+    #[arg(long, value_name = "SOCKET")]
+    pidfd_socket: Option<PathBuf>,
     /// SELinux label of the process
     #[arg(long, value_name = "LABEL")]
     process_label: Option<String>,
@@ -98,6 +101,7 @@ impl Exec {
             process,
             terminal,
             pid_file: self.pid_file,
+            pidfd_socket: self.pidfd_socket,
             preserve_fds: self.preserve_fds,
             listen_fds,
             ignore_paused: self.ignore_paused,

@@ -19,6 +19,9 @@ pub struct MakeOptions {
     /// File that the process id is written to
     #[arg(long, value_name = "FILE")]
     pub pid_file: Option<PathBuf>,
+    /// Unix socket that receives a pidfd of the process
+    #[arg(long, value_name = "SOCKET")]
+    pub pidfd_socket: Option<PathBuf>,
     /// Move the root instead of pivoting: for an initramfs
     #[arg(long)]
     pub no_pivot: bool,
@@ -50,6 +53,7 @@ impl MakeOptions {
         Ok(CreateOptions {
             terminal,
             pid_file: self.pid_file.clone(),
+            pidfd_socket: self.pidfd_socket.clone(),
             no_pivot: self.no_pivot,
             no_new_keyring: self.no_new_keyring,
             preserve_fds: self.preserve_fds,

@@ -30,9 +30,10 @@ impl Subcommand for Spec {
         let cgroup2 = fd::path_fs_magic("/sys/fs/cgroup").is_ok_and(|magic| magic == fd::CGROUP2_SUPER_MAGIC);
         let text = Template { cgroup2, rootless }.render()?;
         let path = self.bundle.join("config.json");
-        let mut file = OpenOptions::new().write(true).create_new(true).open(&path).with_context(|| {
-            format!("cannot make {} (File config.json exists. Remove it first, if it does)", path.display())
-        })?;
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).open(&path).with_context(|| {
+                format!("cannot make {} (File config.json exists. Remove it first, if it does)", path.display())
+            })?;
         file.write_all(text.as_bytes())?;
         Ok(ExitCode::SUCCESS)
     }
