@@ -8,6 +8,7 @@
 mod bundle;
 mod call;
 mod case;
+pub mod faults;
 mod identity;
 mod leftovers;
 mod processes;
