@@ -45,6 +45,9 @@ pub enum Error {
         "this process has several threads: a container can be made only by one that has a single thread, because a copy of the others would be missing in it"
     )]
     Threaded,
+    /// Nobody knows that the container cannot write this process's program; see [`crate::protect_self_from_everybody`].
+    #[error("the container could overwrite the program that enters it (CVE-2019-5736)")]
+    Unprotected,
     /// A system call outside any step.
     #[error("cannot {act}")]
     System { act: &'static str, source: wolffia_sys::Error },
@@ -83,6 +86,7 @@ impl Error {
                 "make the container before you start threads, or use wolffia::Helper, which runs the work in a process of its own"
                     .to_owned()
             }
+            Error::Unprotected => "call wolffia::protect_self() first in main, or use wolffia::Helper".to_owned(),
             _ => String::new(),
         }
     }

@@ -36,7 +36,7 @@ pub use create::{Bundle, CreateOptions, read_document};
 pub use error::{Error, Result};
 pub use exec::{ExecOptions, ExecProcess, Overrides};
 pub use helper::Helper;
-pub use protection::protect_self;
+pub use protection::{protect_self, protect_self_from_everybody};
 pub use runtime::Runtime;
 pub use terminal::{Kept, Terminal};
 pub use wolffia_host::doctor;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use wolffia_plan::{Plan, SelfProtection};
 use wolffia_sys::fd::{self, OFlags};
 use wolffia_sys::mount::{FsContext, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
-use wolffia_sys::{Errno, memfd, process};
+use wolffia_sys::{Errno, file, memfd, process};
 
 /// `f_type` of overlayfs.
 const OVERLAY_MAGIC: u64 = 0x794c_7630;
@@ -29,7 +29,32 @@ pub fn protect_self() -> Result<()> {
     if foreign || is_protected(&own)? {
         return Ok(());
     }
-    let copy = if euid == 0 { overlay().or_else(|_| sealed(&own)) } else { sealed(&own) }?;
+    execute_copy(&own)
+}
+
+/// The same without looking who could be in the container: after [`Error::Unprotected`], which says that nobody knows. What the
+/// caller left open stays open. Returns only the reason why it failed.
+pub fn protect_self_from_everybody() -> Error {
+    match keep_descriptors().and_then(|()| execute_copy(&open_own()?)) {
+        Err(error) => error,
+        Ok(()) => Error::Unprotected,
+    }
+}
+
+/// Takes back that they are closed at exec: the copy starts as this program did.
+fn keep_descriptors() -> Result<()> {
+    let table = fd::open("/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY, 0).map_err(failed("list the descriptors"))?;
+    for name in fd::read_dir_names(&table).map_err(failed("list the descriptors"))? {
+        if let Some(number) = name.to_str().and_then(|name| name.parse().ok()).filter(|number| *number > 2) {
+            file::inherit(number).map_err(failed("keep a descriptor"))?;
+        }
+    }
+    Ok(())
+}
+
+fn execute_copy(own: &OwnedFd) -> Result<()> {
+    let euid = wolffia_sys::ids::geteuid();
+    let copy = if euid == 0 { overlay().or_else(|_| sealed(own)) } else { sealed(own) }?;
     let args = std::env::args_os().map(|arg| CString::new(arg.as_bytes())).collect::<std::result::Result<Vec<_>, _>>();
     let env = std::env::vars_os()
         .map(|(key, value)| CString::new([key.as_bytes(), b"=", value.as_bytes()].concat()))
@@ -47,7 +72,7 @@ pub(crate) fn require(plan: &Plan) -> Result<()> {
     match plan.self_protection {
         SelfProtection::NotWritable => Ok(()),
         SelfProtection::Sealed if is_protected(&open_own()?)? => Ok(()),
-        SelfProtection::Sealed => Err(unprotected()),
+        SelfProtection::Sealed => Err(Error::Unprotected),
     }
 }
 
@@ -61,16 +86,9 @@ pub(crate) fn require_sealed_for(launched: &Launched) -> Result<()> {
         .as_ref()
         .is_none_or(|map| map.iter().any(|line| line.host <= stat.uid && stat.uid - line.host < line.size));
     if (mapped || stat.mode & 0o022 != 0) && !is_protected(&own)? {
-        return Err(unprotected());
+        return Err(Error::Unprotected);
     }
     Ok(())
-}
-
-fn unprotected() -> Error {
-    Error::Usage {
-        reason: "the container could overwrite the program that enters it (CVE-2019-5736)".to_owned(),
-        cure: "call wolffia::protect_self() first in main, or use wolffia::Helper",
-    }
 }
 
 fn open_own() -> Result<OwnedFd> {

@@ -112,6 +112,10 @@ pub fn run(call: Call) -> ExitCode {
     }
     match (known.act)(&call.global, call.words) {
         Ok(code) => code,
+        // A joined user namespace may map anybody: only now that is known, and nothing was done yet.
+        Err(Failed::Act(error)) if matches!(error.downcast_ref(), Some(wolffia::Error::Unprotected)) => {
+            crate::report::failure(&wolffia::protect_self_from_everybody().into(), known.code)
+        }
         Err(Failed::Act(error)) => crate::report::failure(&error, known.code),
         Err(Failed::Words(error)) => crate::cli::Answer::from(error).give(),
     }
