@@ -2,14 +2,14 @@
 
 use crate::failure::Cause;
 use wolffia_plan::{Capabilities, Groups, Identity, SetupIds};
-use wolffia_sys::{caps, ids, prctl, process};
+use wolffia_sys::{Errno, caps, ids, prctl, process};
 
 /// Becomes the user that sets the container up. Its groups go too: they are the caller's.
 pub fn become_setup_user(setup: SetupIds, groups: &Groups) -> Result<(), Cause> {
     // Group first, because with another user id the right to change it may be gone.
     ids::setresgid(setup.gid)?;
     match groups {
-        Groups::Set(_) => ids::setgroups(&[])?,
+        Groups::Set(_) => set_groups(&[])?,
         Groups::Keep => {}
     }
     ids::setresuid(setup.uid)?;
@@ -25,7 +25,7 @@ pub fn assume(identity: &Identity) -> Result<(), Cause> {
     // The permitted set survives the change of user; `set_capabilities` cuts it to what was asked for.
     prctl::set_keep_capabilities(true)?;
     if let Groups::Set(groups) = &identity.groups {
-        ids::setgroups(groups)?;
+        set_groups(groups)?;
     }
     ids::setresgid(identity.gid)?;
     ids::setresuid(identity.uid)?;
@@ -34,6 +34,15 @@ pub fn assume(identity: &Identity) -> Result<(), Cause> {
     prctl::set_keep_capabilities(false)?;
     process::umask(identity.umask);
     Ok(())
+}
+
+/// A joined user namespace may deny setgroups(2), which nobody knows beforehand. Then the caller's groups stay, unmapped, as in one
+/// that was made with a single id (`Groups::Keep`); groups that were asked for are never left out.
+fn set_groups(groups: &[u32]) -> Result<(), Cause> {
+    match ids::setgroups(groups) {
+        Err(error) if groups.is_empty() && error.is(Errno::EPERM) && caps::effective()? & caps::CAP_SETGID != 0 => Ok(()),
+        other => Ok(other?),
+    }
 }
 
 /// Sets effective, permitted, inheritable and ambient. The inheritable set is what was asked for and no more (CVE-2022-29162).
