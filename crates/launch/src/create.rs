@@ -6,10 +6,10 @@ use crate::hooks::{self, HookState};
 use crate::init::Init;
 use crate::spawn::{self, Fledgling, Spawned, Wanted};
 use crate::stage::{Stage, Trace, TraceLine};
-use crate::{idmaps, netdevices, settings, sources, tune};
+use crate::{confine, idmaps, netdevices, settings, sources, tune};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
-use wolffia_plan::{Actor, Ids, NamespaceKind, Plan, Step};
+use wolffia_plan::{Actor, Ids, NamespaceKind, Plan, Process, Step};
 use wolffia_sys::pidfd::{self, ExitStatus};
 use wolffia_sys::process::SingleThreaded;
 use wolffia_sys::procfs::ProcHandle;
@@ -161,6 +161,12 @@ fn accompany(
                 })?;
                 stage.act(Step::HooksCreateRuntime, || "done".into(), || launched.channel.send(&ToInit::HooksDone))?;
             }
+            FromInit::SeccompListener(listener) => {
+                let pid = launched.init.pid;
+                let state = state.with("creating", Some(pid.get()));
+                let process = plan.process.as_ref().ok_or_else(|| Failure::new(Step::SeccompNotify, "", "there is no process"))?;
+                take_listener(stage, process, listener, pid, &state, &launched.channel)?;
+            }
             FromInit::TuneWanted => {
                 if let (Actor::Parent, Some(process)) = (plan.tuned_by, &plan.process) {
                     tune::apply(stage, process, Some(launched.init.pid))?;
@@ -171,6 +177,21 @@ fn accompany(
             other => return Err(Failure::new(Step::NamespacesClone, "init", format!("unexpected {other:?}"))),
         }
     }
+}
+
+/// Passes the listener of `process` on to its agent, and lets the process go on.
+pub(crate) fn take_listener(
+    stage: &Stage<'_>,
+    process: &Process,
+    listener: OwnedFd,
+    pid: Pid,
+    state: &HookState,
+    channel: &RuntimeSide,
+) -> Result<(), Failure> {
+    let agent = process.seccomp.as_ref().and_then(|seccomp| seccomp.filter.listener.as_ref());
+    let agent = agent.ok_or_else(|| Failure::new(Step::SeccompNotify, "", "a listener that the plan does not know"))?;
+    stage.act(Step::SeccompNotify, || agent.path.to_string(), || confine::inform_agent(agent, listener, pid, state))?;
+    stage.act(Step::SeccompNotify, || "done".into(), || channel.send(&ToInit::ListenerTaken))
 }
 
 impl Launched {
@@ -192,7 +213,7 @@ impl Launched {
     pub fn start(self, trace: Option<&dyn Fn(TraceLine)>) -> Result<Running, Failure> {
         self.channel.send(&ToInit::Start).map_err(|cause| Failure::new(Step::StartWait, "", cause))?;
         let stage = Stage { trace: trace.map_or(Trace::Off, Trace::Log) };
-        crate::start::until_executed(&stage, &self.channel, self.init.pidfd.as_fd())?;
+        crate::start::until_executed(&stage, &self.channel, self.init.pid, self.init.pidfd.as_fd())?;
         self.init.release()
     }
 

@@ -2,6 +2,7 @@
 
 use crate::failure::{Cause, Failure};
 use crate::handshake::{self, FromInit, InitSide, RuntimeSide, ToInit};
+use crate::hooks::HookState;
 use crate::init::{execute, hand_over, settle_identity};
 use crate::spawn::{self, Fledgling, Spawned, Target, Wanted};
 use crate::stage::{Stage, Trace, TraceLine};
@@ -22,6 +23,8 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 /// What `exec` is given.
 pub struct Exec<'a> {
     pub process: &'a Process,
+    /// The running container, as a seccomp agent is told of it.
+    pub state: HookState,
     /// Init of the container.
     pub init: BorrowedFd<'a>,
     /// The namespaces to enter: all that are not the runtime's own.
@@ -58,9 +61,9 @@ pub fn exec(exec: Exec<'_>) -> Result<create::Running, Failure> {
         Spawned::Runtime(tenant) => tenant,
     };
     drop(theirs);
-    accompany(&stage, exec.process, &tenant, &ours, exec.tuned_by, exec.console)?;
+    accompany(&stage, exec.process, &exec.state, &tenant, &ours, exec.tuned_by, exec.console)?;
     stage.act(Step::StartWait, String::new, || ours.send(&ToInit::Start))?;
-    until_executed(&stage, &ours, tenant.pidfd.as_fd())?;
+    until_executed(&stage, &ours, tenant.pid, tenant.pidfd.as_fd())?;
     tenant.release()
 }
 
@@ -74,6 +77,7 @@ fn target(exec: &Exec<'_>) -> Result<Vec<Target>, Cause> {
 fn accompany(
     stage: &Stage<'_>,
     process: &Process,
+    state: &HookState,
     tenant: &Fledgling,
     channel: &RuntimeSide,
     tuned_by: Actor,
@@ -86,6 +90,7 @@ fn accompany(
             .map_err(|silence| Failure::new(Step::NamespacesJoin, "process", create::died(&silence, pidfd)))?;
         match word {
             FromInit::Console { name, master } => stage.act(Step::Console, || name.clone(), || console(&name, master))?,
+            FromInit::SeccompListener(listener) => create::take_listener(stage, process, listener, tenant.pid, state, channel)?,
             FromInit::TuneWanted => {
                 if tuned_by == Actor::Parent {
                     tune::apply(stage, process, Some(tenant.pid))?;
@@ -151,7 +156,7 @@ impl Tenant<'_, '_> {
                 },
             )?,
         }
-        let program = settle_identity(&stage, &root, payload, console)?;
+        let program = settle_identity(&stage, channel, &root, payload, console)?;
         stage.act(Step::StartWait, String::new, || -> Result<(), Cause> {
             channel.send(&FromInit::Created)?;
             channel.expect("Start").map(drop)

@@ -12,6 +12,8 @@
 //!     │ ── HooksDone ──────────────────────────▶ │  pivot, masks …
 //!     │ ◀──────────────────────────── TuneWanted │  only when the runtime has to set the limits
 //!     │ ── Tuned ──────────────────────────────▶ │  identity, capabilities …
+//!     │ ◀──── SeccompListener, with a descriptor │  only with a filter that asks an agent
+//!     │ ── ListenerTaken ──────────────────────▶ │  the agent has it
 //!     │ ◀─────────────────────────────── Created │
 //!     │ ── Start (run) or Stay (create) ───────▶ │  after Stay, init accepts a connection of `start`,
 //!     │                                          │  which then stands in the runtime's place
@@ -47,6 +49,8 @@ pub enum FromInit {
     },
     HooksWanted,
     TuneWanted,
+    /// On which an agent answers the calls that the filter leaves to it.
+    SeccompListener(OwnedFd),
     Created,
     Executing,
     Failed(Failure),
@@ -62,6 +66,7 @@ pub enum ToInit {
     Proceed(Proceed),
     HooksDone,
     Tuned,
+    ListenerTaken,
     Start,
     Stay,
 }
@@ -173,6 +178,7 @@ impl FromInit {
             FromInit::Console { name, master } => (tagged(b'c', name)?, Some(master.as_fd())),
             FromInit::HooksWanted => (vec![b'h'], None),
             FromInit::TuneWanted => (vec![b'u'], None),
+            FromInit::SeccompListener(listener) => (vec![b's'], Some(listener.as_fd())),
             FromInit::Created => (vec![b'r'], None),
             FromInit::Executing => (vec![b'x'], None),
             FromInit::Failed(failure) => (tagged(b'f', &shortened(failure))?, None),
@@ -193,6 +199,7 @@ impl FromInit {
             b'l' => FromInit::Loopback(descriptors.next().ok_or("a loopback message without a descriptor")?),
             b'h' => FromInit::HooksWanted,
             b'u' => FromInit::TuneWanted,
+            b's' => FromInit::SeccompListener(descriptors.next().ok_or("a listener message without a descriptor")?),
             b'r' => FromInit::Created,
             b'x' => FromInit::Executing,
             b'f' => FromInit::Failed(parsed(body)?),
@@ -210,6 +217,7 @@ impl ToInit {
             ToInit::Proceed(_) => "Proceed",
             ToInit::HooksDone => "HooksDone",
             ToInit::Tuned => "Tuned",
+            ToInit::ListenerTaken => "ListenerTaken",
             ToInit::Start => "Start",
             ToInit::Stay => "Stay",
         }
@@ -221,6 +229,7 @@ impl ToInit {
             ToInit::Proceed(proceed) => tagged(b'P', proceed)?,
             ToInit::HooksDone => vec![b'H'],
             ToInit::Tuned => vec![b'U'],
+            ToInit::ListenerTaken => vec![b'L'],
             ToInit::Start => vec![b'G'],
             ToInit::Stay => vec![b'W'],
         })
@@ -233,6 +242,7 @@ impl ToInit {
             b'P' => ToInit::Proceed(parsed(body)?),
             b'H' => ToInit::HooksDone,
             b'U' => ToInit::Tuned,
+            b'L' => ToInit::ListenerTaken,
             b'G' => ToInit::Start,
             b'W' => ToInit::Stay,
             other => return Err(format!("unknown message {other:#x} from the runtime").into()),

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use wolffia_plan::Hook;
+use wolffia_sys::seccomp::Filter;
 use wolffia_sys::{Pid, pidfd, poll};
 
 /// How much of a hook's output is kept for the error message.
@@ -39,19 +40,21 @@ impl HookState {
 
 /// Runs `hooks` in their order until one fails. `kind` is the name in the configuration.
 pub fn run(kind: &str, hooks: &[Hook], state: &HookState, directory: &Path) -> Result<(), Cause> {
-    run_for(None, kind, hooks, state, directory)
+    run_for(None, None, kind, hooks, state, directory)
 }
 
 /// The same, on behalf of who holds the other end of `caller` and is silent meanwhile: when that goes away, the hook is ended.
+/// The hooks themselves are put under `filter`.
 pub fn run_for(
     caller: Option<BorrowedFd<'_>>,
+    filter: Option<&Filter>,
     kind: &str,
     hooks: &[Hook],
     state: &HookState,
     directory: &Path,
 ) -> Result<(), Cause> {
     for (number, hook) in hooks.iter().enumerate() {
-        one(hook, state, directory, caller).map_err(|cause| cause.context(format!("error running {kind} hook #{number}")))?;
+        one(hook, state, directory, caller, filter).map_err(|cause| cause.context(format!("error running {kind} hook #{number}")))?;
     }
     Ok(())
 }
@@ -59,18 +62,27 @@ pub fn run_for(
 /// Runs every hook; a failure does not keep the others from running (runtime.md, lifecycle step 13). Returns what failed.
 pub fn run_all(kind: &str, hooks: &[Hook], state: &HookState, directory: &Path) -> Vec<Cause> {
     let failed = |(number, hook): (usize, &Hook)| {
-        one(hook, state, directory, None).err().map(|cause| cause.context(format!("error running {kind} hook #{number}")))
+        one(hook, state, directory, None, None).err().map(|cause| cause.context(format!("error running {kind} hook #{number}")))
     };
     hooks.iter().enumerate().filter_map(failed).collect()
 }
 
-fn one(hook: &Hook, state: &HookState, directory: &Path, caller: Option<BorrowedFd<'_>>) -> Result<(), Cause> {
+fn one(
+    hook: &Hook,
+    state: &HookState,
+    directory: &Path,
+    caller: Option<BorrowedFd<'_>>,
+    filter: Option<&Filter>,
+) -> Result<(), Cause> {
     let mut command = Command::new(&hook.path);
     if let Some((name, rest)) = hook.args.split_first() {
         command.arg0(name).args(rest);
     }
     command.env_clear().envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
     command.current_dir(directory).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if let Some(filter) = filter {
+        filter.put_over(&mut command)?;
+    }
     let input = serde_json::to_vec(state).map_err(|error| Cause::from(error.to_string()))?;
     let leash = Leash::new()?;
     // So that a hook that hangs is ended with everything it started.
@@ -88,6 +100,11 @@ fn one(hook: &Hook, state: &HookState, directory: &Path, caller: Option<Borrowed
     if status.success() {
         return Ok(());
     }
+    let status = match status.signal() {
+        // Go's words, which callers of runc match.
+        Some(libc::SIGSYS) => "signal: bad system call".to_owned(),
+        _ => status.to_string(),
+    };
     Err(format!("{status}, output: {}", String::from_utf8_lossy(&output).trim()).into())
 }
 

@@ -9,9 +9,9 @@ use crate::hooks::{self, HookState};
 use crate::paths::{Masks, Places};
 use crate::payload::{self, Program};
 use crate::stage::{Stage, Trace};
-use crate::{console, devices, identity, mounts, netdevices, rootfs, settings, tune};
+use crate::{confine, console, devices, identity, mounts, netdevices, rootfs, settings, tune};
 use std::os::fd::{AsFd, OwnedFd};
-use wolffia_plan::{Actor, Groups, Ids, Mount, NamespaceKind, Plan, Process, Step};
+use wolffia_plan::{Actor, Groups, Ids, Mount, NamespaceKind, Plan, Process, SeccompMoment, Step};
 use wolffia_sys::process::{self, exit};
 use wolffia_sys::procfs::ProcHandle;
 use wolffia_sys::root::Root;
@@ -170,7 +170,7 @@ impl Init<'_> {
             // In the root that is about to be entered, as runc's hooks are: ldconfig of a driver's hook works on `.`.
             let root = self.plan.root.path.as_path();
             stage.act(Step::HooksCreateContainer, String::new, || {
-                hooks::run_for(Some(channel.as_fd()), "createContainer", &hooks.create_container, &state, root)
+                hooks::run_for(Some(channel.as_fd()), None, "createContainer", &hooks.create_container, &state, root)
             })?;
         }
         Ok(())
@@ -224,7 +224,7 @@ impl Init<'_> {
                 },
             )?,
         }
-        settle_identity(stage, root, payload, console)
+        settle_identity(stage, channel, root, payload, console)
     }
 
     fn wait_and_execute(&self, channel: &mut InitSide, program: Option<Program>) -> Result<std::convert::Infallible, Failure> {
@@ -244,8 +244,10 @@ impl Init<'_> {
         if !hooks.is_empty() {
             let state = self.state.with("created", Some(process::getpid().get()));
             let root = std::path::Path::new("/");
+            // What runs in the container runs under its filter, as with runc, also where this process itself is not yet under it.
+            let filter = confine::last(&stage, payload)?;
             stage.act(Step::HooksStartContainer, String::new, || {
-                hooks::run_for(Some(channel.as_fd()), "startContainer", hooks, &state, root)
+                hooks::run_for(Some(channel.as_fd()), filter.as_ref(), "startContainer", hooks, &state, root)
             })?;
         }
         execute(&stage, channel, payload, &program)
@@ -267,6 +269,7 @@ impl Init<'_> {
 /// Capabilities, user and groups, no_new_privs, directory and program: the same for init and for `exec`.
 pub(crate) fn settle_identity(
     stage: &Stage<'_>,
+    channel: &InitSide,
     root: &Root,
     payload: &Process,
     console: Option<Console>,
@@ -290,6 +293,8 @@ pub(crate) fn settle_identity(
     // Tried first with the rights of the setup user, as runc does; where they do not suffice, the payload's own have to.
     let what = || payload.cwd.to_string();
     let entered = stage.act(Step::Cwd, what, || Ok::<bool, Cause>(payload::enter_directory(root, &payload.cwd).is_ok()))?;
+    // As late as a filter can be that takes CAP_SYS_ADMIN to load: the next steps give that up.
+    confine::load(stage, channel, payload, SeccompMoment::BeforeIdentity)?;
     stage.act(Step::Identity, || format!("{}:{}", user.uid, user.gid), || identity::assume(user))?;
     stage.act(Step::Capabilities, String::new, || identity::set_capabilities(&payload.capabilities))?;
     if payload.no_new_privileges {
@@ -298,7 +303,10 @@ pub(crate) fn settle_identity(
     if !entered {
         stage.act(Step::Cwd, what, || payload::enter_directory(root, &payload.cwd))?;
     }
-    stage.act(Step::Executable, || payload.args.join(" "), || payload::find(root, payload))
+    let program = stage.act(Step::Executable, || payload.args.join(" "), || payload::find(root, payload))?;
+    // Where its agent is told of the container before `start`, as with runc.
+    confine::load(stage, channel, payload, SeccompMoment::BeforeStart)?;
+    Ok(program)
 }
 
 /// Says so, then becomes the payload.
@@ -311,7 +319,13 @@ pub(crate) fn execute(
     tune::settle(stage, payload)?;
     stage.act(Step::Descriptors, String::new, || payload::leave_open_only(payload.descriptors))?;
     stage.act(Step::Descriptors, || "signals".into(), signals::reset_for_exec)?;
+    let filter = confine::last(stage, payload)?;
     stage.act(Step::Exec, || payload.args.join(" "), || channel.send(&FromInit::Executing))?;
+    // The profile need not allow anything that the runtime does: from here to the program there is one call, execve. Where that
+    // fails and the profile forbids to say so, the runtime sees that this process ended without executing anything.
+    if let Some(filter) = &filter {
+        filter.load().map_err(|error| Failure::new(Step::Seccomp, "", error))?;
+    }
     Err(Failure::new(Step::Exec, "", program.execute()))
 }
 

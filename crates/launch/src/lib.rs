@@ -1,6 +1,7 @@
 //! Carrying a [`wolffia_plan::Plan`] out: the runtime's side and init's, each one straight function of named steps.
 
 mod cgroup_view;
+mod confine;
 mod console;
 mod copy_up;
 mod create;

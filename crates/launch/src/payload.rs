@@ -6,6 +6,7 @@ use std::ffi::CString;
 use std::os::fd::AsFd;
 use wolffia_plan::{ContainerPath, Descriptors, Process};
 use wolffia_sys::fd::{FileKind, OFlags};
+use wolffia_sys::process::Image;
 use wolffia_sys::root::Root;
 use wolffia_sys::{Errno, fd, file, process};
 
@@ -14,11 +15,7 @@ const PREFIX: &str = "unable to start container process: error during container 
 
 /// A program, found and ready to be executed.
 #[derive(Debug)]
-pub struct Program {
-    path: CString,
-    args: Vec<CString>,
-    env: Vec<CString>,
-}
+pub struct Program(Image);
 
 /// Makes the working directory when it is missing, as runc does.
 pub fn make_directory(root: &Root, cwd: &ContainerPath) -> Result<(), Cause> {
@@ -57,7 +54,7 @@ pub fn find(root: &Root, payload: &Process) -> Result<Program, Cause> {
     if let Some(entry) = home::entry(root, payload) {
         env.push(c_string(&entry)?);
     }
-    Ok(Program { path: c_string(&path)?, args: c_strings(&payload.args)?, env })
+    Ok(Program(Image::new(c_string(&path)?, c_strings(&payload.args)?, env)))
 }
 
 fn search(name: &str, env: &[String]) -> Result<String, Cause> {
@@ -104,8 +101,8 @@ fn go_words(errno: Errno) -> String {
 impl Program {
     /// Executes it. Returns only when that failed.
     pub fn execute(&self) -> Cause {
-        let error = process::execve(&self.path, &self.args, &self.env);
-        let path = self.path.to_string_lossy();
+        let error = self.0.execute();
+        let path = self.0.path().to_string_lossy();
         Cause { text: format!("{PREFIX}: {path:?}: {}", go_words(error.errno)), errno: error.errno.0 }
     }
 }

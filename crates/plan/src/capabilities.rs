@@ -5,6 +5,9 @@ use crate::process::ProcessContext;
 use crate::{Capabilities, Recorded};
 use wolffia_spec::{Extra, oci};
 
+/// Lets a process load a filter without no_new_privs (seccomp(2)).
+pub(crate) const SYS_ADMIN: u64 = 1 << 21;
+
 /// Makes device nodes (mknod(2)).
 pub(crate) const MKNOD: u64 = 1 << 27;
 

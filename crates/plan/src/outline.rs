@@ -235,6 +235,12 @@ impl Outline {
         if process.no_new_privileges {
             self.say(Step::NoNewPrivileges, "no program gains privileges by exec");
         }
+        if let Some(seccomp) = &process.seccomp {
+            let filter = &seccomp.filter;
+            let agent = filter.listener.as_ref().map_or(String::new(), |listener| format!("; answered by {}", listener.path));
+            let length = filter.program.0.len();
+            self.say(seccomp.moment.step(), format!("{length} instructions; {}{agent}", words::seccomp_flags(filter.flags)));
+        }
     }
 
     fn payload(&mut self, process: &Process) {

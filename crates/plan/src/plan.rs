@@ -5,7 +5,7 @@
 //! prints it step by step.
 
 use crate::host::IdRange;
-use crate::{Actor, ContainerPath, HostPath};
+use crate::{Actor, ContainerPath, HostPath, Seccomp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -452,6 +452,7 @@ pub struct Process {
     pub identity: Identity,
     pub capabilities: Capabilities,
     pub no_new_privileges: bool,
+    pub seccomp: Option<Seccomp>,
     pub rlimits: Vec<Rlimit>,
     pub oom_score_adj: Option<i32>,
     pub scheduler: Option<Scheduler>,

@@ -4,9 +4,9 @@ use crate::host::Host;
 use crate::mounts::Surroundings;
 use crate::process::{ProcessContext, Role};
 use crate::{
-    Actor, Descriptors, Ids, NamespaceKind, Namespaces, Opener, Plan, Process, Recorded, Refusal, Request, cgroup, devices,
-    hooks, ids, mounts, namespaces, netdevices, paths, plan_process, root, scheduling, self_protection, sysctl, unsupported,
-    version,
+    Actor, Descriptors, Ids, NamespaceKind, Namespaces, Opener, Plan, Process, Recorded, Refusal, Request, SeccompFilter, cgroup, devices,
+    hooks, ids, mounts, namespaces, netdevices, paths, plan_process, plan_seccomp, root, scheduling, self_protection, sysctl,
+    unsupported, version,
 };
 use wolffia_spec::{Config, oci};
 
@@ -32,7 +32,9 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
     recorded.append(&mut device_plan.recorded);
     let root = root::plan_root(spec, linux, &namespaces, request, host)?;
     let withheld_capabilities = unsupported::withheld_capabilities(linux, around.in_user_namespace());
-    let process = plan_payload(config, linux, &around, &ids, withheld_capabilities)?.map(|(process, mut without)| {
+    let (filter, mut without_effect) = plan_seccomp(linux)?;
+    recorded.append(&mut without_effect);
+    let process = plan_payload(config, linux, &around, &ids, withheld_capabilities, filter)?.map(|(process, mut without)| {
         recorded.append(&mut without);
         process
     });
@@ -73,6 +75,7 @@ fn plan_payload(
     around: &Surroundings,
     ids: &Ids,
     withheld_capabilities: u64,
+    seccomp: Option<SeccompFilter>,
 ) -> Result<Option<(Process, Vec<Recorded>)>, Refusal> {
     let Some(process) = config.spec.process() else {
         return Ok(None);
@@ -88,6 +91,7 @@ fn plan_payload(
         notify_socket: request.notify_directory.is_some(),
         personality: linux.personality().as_ref().map(scheduling::plan_personality).transpose()?,
         memory_policy: linux.memory_policy().as_ref().map(scheduling::plan_memory_policy).transpose()?,
+        seccomp,
         descriptors: Descriptors { listen: request.listen_fds, preserve: request.preserve_fds },
     };
     plan_process(process, &config.extra, &context, around.host).map(Some)

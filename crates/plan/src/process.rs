@@ -3,7 +3,7 @@
 use crate::environment::{Additions, plan_environment, plan_home};
 use crate::host::Host;
 use crate::ids::KnownIds;
-use crate::{ContainerPath, Descriptors, MemoryPolicy, Process, Recorded, Refusal, Setgroups, Terminal};
+use crate::{ContainerPath, Descriptors, MemoryPolicy, Process, Recorded, Refusal, Seccomp, SeccompFilter, Setgroups, Terminal};
 use crate::{capabilities, identity, rlimits, scheduling, unsupported};
 use wolffia_spec::{Extra, oci};
 
@@ -34,6 +34,8 @@ pub struct ProcessContext {
     /// `linux.memoryPolicy`).
     pub personality: Option<u32>,
     pub memory_policy: Option<MemoryPolicy>,
+    /// The container's filter ([`crate::plan_seccomp`]).
+    pub seccomp: Option<SeccompFilter>,
     pub descriptors: Descriptors,
 }
 
@@ -53,6 +55,9 @@ pub fn plan_process(
     let additions = Additions { listen: context.descriptors.listen, notify_socket: context.notify_socket };
     let env = plan_environment(field, process.env().as_deref().unwrap_or_default(), &additions)?;
     let affinity = scheduling::plan_affinity(field, process.exec_cpu_affinity().as_ref())?;
+    let capabilities =
+        capabilities::plan_capabilities(field, process.capabilities().as_ref(), extra, context, host, &mut recorded);
+    let no_new_privileges = process.no_new_privileges().unwrap_or(false);
     let planned = Process {
         args: arguments(field, process)?,
         home: plan_home(&env, process.user().uid()),
@@ -60,15 +65,9 @@ pub fn plan_process(
         cwd: working_directory(field, process)?,
         terminal: terminal(field, process)?,
         identity: identity::plan_identity(field, process.user(), context, host)?,
-        capabilities: capabilities::plan_capabilities(
-            field,
-            process.capabilities().as_ref(),
-            extra,
-            context,
-            host,
-            &mut recorded,
-        ),
-        no_new_privileges: process.no_new_privileges().unwrap_or(false),
+        capabilities,
+        no_new_privileges,
+        seccomp: context.seccomp.clone().map(|filter| Seccomp::of(filter, no_new_privileges, &capabilities)),
         rlimits: rlimits::plan_rlimits(field, process.rlimits().as_deref().unwrap_or_default())?,
         oom_score_adj: oom_score(field, process)?,
         scheduler: process.scheduler().as_ref().map(|scheduler| scheduling::plan_scheduler(field, scheduler)).transpose()?,

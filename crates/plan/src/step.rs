@@ -121,6 +121,8 @@ steps! {
     CpuAffinity = "process.cpuAffinity" by Init;
     /// Drop capabilities from the bounding set.
     CapabilitiesBound = "capabilities.bound" by Init;
+    /// Load the system call filter, while the right to do so is still there.
+    SeccompEarly = "seccomp.loadEarly" by Init;
     /// Become the container's user.
     Identity = "identity.become" by Init;
     /// Set the capability sets.
@@ -131,6 +133,8 @@ steps! {
     Cwd = "process.cwd" by Init;
     /// Find the executable.
     Executable = "process.executable" by Init;
+    /// Load the system call filter and hand its listener to the agent.
+    SeccompNotify = "seccomp.loadNotify" by Init;
     /// Write the pid file.
     PidFile = "state.pidFile" by Parent;
     /// Write the container's record: it is created.
@@ -141,6 +145,8 @@ steps! {
     HooksStartContainer = "hooks.startContainer" by Init;
     /// Leave only the payload's file descriptors open.
     Descriptors = "descriptors.close" by Init;
+    /// Load the system call filter, as the last act before the program.
+    Seccomp = "seccomp.load" by Init;
     /// Execute the container's program.
     Exec = "process.exec" by Init;
     /// Run the poststart hooks.

@@ -9,13 +9,6 @@ use wolffia_spec::oci;
 /// # Errors
 /// The first of them.
 pub(crate) fn check_linux(linux: &oci::Linux, host: &Host) -> Result<(), Refusal> {
-    if linux.seccomp().is_some() {
-        return Err(Refusal::new(
-            "/linux/seccomp",
-            "seccomp profiles are not in this version",
-            "remove linux.seccomp: docker and podman do with --security-opt seccomp=unconfined",
-        ));
-    }
     if linux.mount_label().as_ref().is_some_and(|label| !label.is_empty()) {
         return Err(selinux("/linux/mountLabel".to_owned(), host));
     }

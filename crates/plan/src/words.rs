@@ -6,6 +6,7 @@ use libc::{
     MOUNT_ATTR__ATIME, MOUNT_ATTR_NOATIME, MOUNT_ATTR_NODEV, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_NOSYMFOLLOW, MOUNT_ATTR_RDONLY, MOUNT_ATTR_STRICTATIME, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE,
 };
+use wolffia_seccomp::Filter;
 
 /// One entry of `mounts` in a sentence.
 pub(crate) fn mount(mount: &Mount) -> String {
@@ -47,6 +48,18 @@ pub(crate) fn propagation(flags: u64) -> String {
 /// The lines of an id map.
 pub(crate) fn ranges(map: &[IdRange]) -> String {
     map.iter().map(IdRange::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// `SECCOMP_FILTER_FLAG_*` by name, without the prefix.
+pub(crate) fn seccomp_flags(flags: u32) -> String {
+    let names = [
+        (Filter::LOG, "LOG"),
+        (Filter::SPEC_ALLOW, "SPEC_ALLOW"),
+        (Filter::NEW_LISTENER, "NEW_LISTENER"),
+        (Filter::WAIT_KILLABLE_RECV, "WAIT_KILLABLE_RECV"),
+    ];
+    let set: Vec<&str> = names.iter().filter(|(flag, _)| flags & flag != 0).map(|(_, name)| *name).collect();
+    if set.is_empty() { "no flags".to_owned() } else { set.join(", ") }
 }
 
 /// How a device comes into being.

@@ -530,12 +530,6 @@ fn what_this_version_lacks() {
     let resources = |name: &str, value: Value| json!({ name: value });
     let at = "/linux/resources";
     let cases = vec![
-        (
-            "/linux/seccomp",
-            json!({"defaultAction": "SCMP_ACT_ALLOW"}),
-            "/linux/seccomp",
-            "seccomp profiles are not in this version",
-        ),
         ("/linux/mountLabel", json!("x"), "/linux/mountLabel", "selinux is disabled or not supported"),
         ("/linux/intelRdt", json!({}), "/linux/intelRdt", "Intel RDT is not in this version"),
         (at, resources("memory", json!({"limit": 1})), "/linux/resources/memory", "limits of memory"),
@@ -566,4 +560,62 @@ fn what_this_version_lacks() {
     let old = Host { cgroups: CgroupLayout::Legacy { hierarchies: Vec::new(), unified: None }, ..hybrid_host() };
     let path = vec![("/linux/cgroupsPath", json!("/x"), "/linux/cgroupsPath", "has no cgroup2 mount")];
     refuse_all(good(), &request(), &old, path);
+}
+
+#[test]
+fn seccomp() {
+    let profile = |change: Value| {
+        let mut profile = json!({ "defaultAction": "SCMP_ACT_ALLOW" });
+        profile.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        profile
+    };
+    let notify = |names: &[&str]| json!([{ "names": names, "action": "SCMP_ACT_NOTIFY" }]);
+    let at = "/linux/seccomp";
+    let cases = vec![
+        (
+            at,
+            profile(json!({ "syscalls": notify(&["mkdir"]) })),
+            "/linux/seccomp/listenerPath",
+            "seccomp listenerPath is not set",
+        ),
+        (
+            at,
+            profile(json!({ "syscalls": notify(&["mkdir"]), "listenerPath": "agent.sock" })),
+            "/linux/seccomp/listenerPath",
+            "not an absolute path",
+        ),
+        (
+            at,
+            profile(json!({ "syscalls": notify(&["mkdir", "write"]), "listenerPath": "/a" })),
+            "/linux/seccomp/syscalls/0/names/1",
+            "SCMP_ACT_NOTIFY cannot be used for the write syscall",
+        ),
+        (
+            at,
+            profile(json!({ "syscalls": notify(&["sendmsg"]), "listenerPath": "/a" })),
+            "/linux/seccomp/syscalls/0/names/0",
+            "SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall",
+        ),
+        (at, profile(json!({ "listenerMetadata": "x" })), "/linux/seccomp/listenerMetadata", "without a listenerPath"),
+        (at, json!({ "defaultAction": "SCMP_ACT_NOTIFY" }), "/linux/seccomp/defaultAction", "cannot be used as default action"),
+        (
+            at,
+            profile(json!({ "syscalls": [{ "names": [], "action": "SCMP_ACT_LOG" }] })),
+            "/linux/seccomp/syscalls/0/names",
+            "at least one",
+        ),
+        (
+            at,
+            profile(json!({ "syscalls": [{ "names": ["read"], "action": "SCMP_ACT_KILL", "errnoRet": 1 }] })),
+            "/linux/seccomp/syscalls/0/action",
+            "which takes none",
+        ),
+        (
+            at,
+            profile(json!({ "flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"] })),
+            "/linux/seccomp/flags",
+            "needs a rule with SCMP_ACT_NOTIFY",
+        ),
+    ];
+    refuse_all(good(), &request(), &root_host(), cases);
 }

@@ -83,7 +83,6 @@ const LSM: &str = "AppArmor and SELinux labels are not in this version";
 const NO_FLAGS: &str = "the specification defines no flags";
 const RDT: &str = "Intel RDT is not in this version";
 const RESOURCES: &str = "resource limits are not in this version";
-const SECCOMP: &str = "seccomp filters are not in this version";
 
 const fn handled(path: &'static str, since: &'static str) -> Field {
     Field { path, since, verdict: Verdict::Handled }
@@ -296,19 +295,19 @@ const SECTIONS: &[Section] = &[
     Section {
         title: "Seccomp",
         fields: &[
-            refused("linux.seccomp.defaultAction", "1.0", SECCOMP),
-            refused("linux.seccomp.defaultErrnoRet", "1.1", SECCOMP),
-            refused("linux.seccomp.architectures", "1.0", SECCOMP),
-            refused("linux.seccomp.flags", "1.0.2", SECCOMP),
-            refused("linux.seccomp.listenerPath", "1.1", SECCOMP),
-            refused("linux.seccomp.listenerMetadata", "1.1", SECCOMP),
-            refused("linux.seccomp.syscalls[].names", "1.0", SECCOMP),
-            refused("linux.seccomp.syscalls[].action", "1.0", SECCOMP),
-            refused("linux.seccomp.syscalls[].errnoRet", "1.1", SECCOMP),
-            refused("linux.seccomp.syscalls[].args[].index", "1.0", SECCOMP),
-            refused("linux.seccomp.syscalls[].args[].value", "1.0", SECCOMP),
-            refused("linux.seccomp.syscalls[].args[].valueTwo", "1.0", SECCOMP),
-            refused("linux.seccomp.syscalls[].args[].op", "1.0", SECCOMP),
+            handled("linux.seccomp.defaultAction", "1.0"),
+            handled("linux.seccomp.defaultErrnoRet", "1.1"),
+            handled("linux.seccomp.architectures", "1.0"),
+            handled("linux.seccomp.flags", "1.0.2"),
+            handled("linux.seccomp.listenerPath", "1.1"),
+            handled("linux.seccomp.listenerMetadata", "1.1"),
+            handled("linux.seccomp.syscalls[].names", "1.0"),
+            handled("linux.seccomp.syscalls[].action", "1.0"),
+            handled("linux.seccomp.syscalls[].errnoRet", "1.1"),
+            handled("linux.seccomp.syscalls[].args[].index", "1.0"),
+            handled("linux.seccomp.syscalls[].args[].value", "1.0"),
+            handled("linux.seccomp.syscalls[].args[].valueTwo", "1.0"),
+            handled("linux.seccomp.syscalls[].args[].op", "1.0"),
         ],
     },
     Section {

@@ -57,9 +57,19 @@ pub struct Support {
     pub mount_options: Vec<String>,
     /// Every capability name that is recognised, `CAP_` included.
     pub capabilities: Vec<String>,
+    /// The seccomp flags of [`SECCOMP_FLAGS`] that this kernel takes.
+    pub seccomp_flags: Vec<String>,
     /// For example the runtime's version.
     pub annotations: BTreeMap<String, String>,
 }
+
+/// Every flag that `linux.seccomp.flags` can have.
+pub const SECCOMP_FLAGS: [&str; 4] = [
+    "SECCOMP_FILTER_FLAG_LOG",
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_TSYNC",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+];
 
 /// The features document (features.md): what this build can do, whatever the host can.
 ///
@@ -84,7 +94,7 @@ impl Features {
             oci_version_max: OCI_VERSION,
             hooks: &["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
             mount_options: sorted(support.mount_options),
-            linux: LinuxFeatures::with_capabilities(sorted(support.capabilities)),
+            linux: LinuxFeatures::with(sorted(support.capabilities), support.seccomp_flags),
             annotations: support.annotations,
             // No annotation of a bundle changes what the runtime does.
             potentially_unsafe_config_annotations: &[],
@@ -104,7 +114,7 @@ struct LinuxFeatures {
     namespaces: &'static [&'static str],
     capabilities: Vec<String>,
     cgroup: CgroupFeatures,
-    seccomp: Switch,
+    seccomp: SeccompFeatures,
     apparmor: Switch,
     selinux: Switch,
     intel_rdt: Switch,
@@ -114,13 +124,20 @@ struct LinuxFeatures {
 }
 
 impl LinuxFeatures {
-    fn with_capabilities(capabilities: Vec<String>) -> Self {
+    fn with(capabilities: Vec<String>, seccomp_flags: Vec<String>) -> Self {
         let (on, off) = (Switch { enabled: true }, Switch { enabled: false });
         LinuxFeatures {
             namespaces: &["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             capabilities,
             cgroup: CgroupFeatures { v1: false, v2: true, systemd: false, systemd_user: false, rdma: false },
-            seccomp: off,
+            seccomp: SeccompFeatures {
+                enabled: true,
+                actions: &SECCOMP_ACTIONS,
+                operators: &SECCOMP_OPERATORS,
+                archs: &SECCOMP_ARCHS,
+                known_flags: &SECCOMP_FLAGS,
+                supported_flags: sorted(seccomp_flags),
+            },
             apparmor: off,
             selinux: off,
             intel_rdt: off,
@@ -156,6 +173,51 @@ struct CgroupFeatures {
     systemd_user: bool,
     rdma: bool,
 }
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SeccompFeatures {
+    enabled: bool,
+    actions: &'static [&'static str],
+    operators: &'static [&'static str],
+    archs: &'static [&'static str],
+    known_flags: &'static [&'static str],
+    supported_flags: Vec<String>,
+}
+
+const SECCOMP_ACTIONS: [&str; 9] = [
+    "SCMP_ACT_ALLOW",
+    "SCMP_ACT_ERRNO",
+    "SCMP_ACT_KILL",
+    "SCMP_ACT_KILL_PROCESS",
+    "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_LOG",
+    "SCMP_ACT_NOTIFY",
+    "SCMP_ACT_TRACE",
+    "SCMP_ACT_TRAP",
+];
+
+const SECCOMP_OPERATORS: [&str; 7] = [
+    "SCMP_CMP_EQ",
+    "SCMP_CMP_GE",
+    "SCMP_CMP_GT",
+    "SCMP_CMP_LE",
+    "SCMP_CMP_LT",
+    "SCMP_CMP_MASKED_EQ",
+    "SCMP_CMP_NE",
+];
+
+/// Those that a filter can be made for; the others of the specification are recognised, and are never the kernel's.
+const SECCOMP_ARCHS: [&str; 8] = [
+    "SCMP_ARCH_AARCH64",
+    "SCMP_ARCH_ARM",
+    "SCMP_ARCH_PPC64LE",
+    "SCMP_ARCH_RISCV64",
+    "SCMP_ARCH_S390X",
+    "SCMP_ARCH_X32",
+    "SCMP_ARCH_X86",
+    "SCMP_ARCH_X86_64",
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 struct MemoryPolicyFeatures {
@@ -206,6 +268,16 @@ mod tests {
             let flags = &features["linux"]["memoryPolicy"]["flags"];
             accepted(json!({"linux": {"memoryPolicy": {"mode": mode, "flags": flags}}}));
         }
+        let seccomp = &features["linux"]["seccomp"];
+        for action in strings(&seccomp["actions"]) {
+            for operator in strings(&seccomp["operators"]) {
+                let rule = json!({"names": ["read"], "action": action, "args": [{"index": 0, "value": 1, "op": operator}]});
+                let (archs, flags) = (&seccomp["archs"], &seccomp["knownFlags"]);
+                let profile =
+                    json!({"defaultAction": "SCMP_ACT_LOG", "architectures": archs, "flags": flags, "syscalls": [rule]});
+                accepted(json!({"linux": {"seccomp": profile}}));
+            }
+        }
         for version in [&features["ociVersionMin"], &features["ociVersionMax"]] {
             assert_eq!(accepted(json!({"ociVersion": version})).spec.version(), version);
         }
@@ -219,7 +291,7 @@ mod tests {
         assert_eq!(document["potentiallyUnsafeConfigAnnotations"], json!([]));
         let read: oci::Features = serde_json::from_value(document).unwrap();
         assert_eq!(read.oci_version_max(), "1.3.0");
-        assert_eq!(read.linux().as_ref().unwrap().seccomp().as_ref().unwrap().enabled(), &Some(false));
+        assert_eq!(read.linux().as_ref().unwrap().seccomp().as_ref().unwrap().enabled(), &Some(true));
     }
 
     #[test]

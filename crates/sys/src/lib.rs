@@ -28,6 +28,7 @@ pub mod process;
 pub mod procfs;
 pub mod root;
 pub mod sched;
+pub mod seccomp;
 pub mod signals;
 pub mod socket;
 pub mod tty;

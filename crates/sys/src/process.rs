@@ -148,7 +148,11 @@ pub fn clone3(_alone: &SingleThreaded, request: &CloneRequest<'_>) -> Result<For
     };
     // SAFETY: without CLONE_VM the child runs on its own copy of this stack; the kernel writes `pidfd`, which outlives the
     // call; the caller proved that no other thread exists.
-    let outcome = unsafe { libc::syscall(libc::SYS_clone3, &raw const clone, size_of::<clone_args>()) };
+    let mut outcome = unsafe { libc::syscall(libc::SYS_clone3, &raw const clone, size_of::<clone_args>()) };
+    // The filters of Docker and Podman hide clone3, whose flags they cannot see; clone(2) does where it knows the flags.
+    if outcome == -1 && Errno::last() == Errno::ENOSYS && is_plain(request) {
+        outcome = clone2(&mut pidfd);
+    }
     match check(outcome, "clone3", args)? {
         0 => Ok(Forked::Child),
         pid => {
@@ -157,6 +161,25 @@ pub fn clone3(_alone: &SingleThreaded, request: &CloneRequest<'_>) -> Result<For
             Ok(Forked::Parent { pid: Pid(pid as i32), pidfd })
         }
     }
+}
+
+/// Whether nothing is asked for but a copy of the process.
+fn is_plain(request: &CloneRequest<'_>) -> bool {
+    request.flags == 0 && request.cgroup.is_none() && !request.sibling
+}
+
+/// clone(2), which stores the pidfd where others want the parent's copy of the pid.
+fn clone2(pidfd: &mut i32) -> libc::c_long {
+    let flags = libc::CLONE_PIDFD | libc::SIGCHLD;
+    let (none, pidfd) = (0_usize, std::ptr::from_mut(pidfd));
+    // SAFETY: as for clone3 above; s390x takes the first two arguments the other way round, and one of them is zero there
+    // as here.
+    #[cfg(not(target_arch = "s390x"))]
+    let outcome = unsafe { libc::syscall(libc::SYS_clone, flags as usize, none, pidfd, none, none) };
+    // SAFETY: as above.
+    #[cfg(target_arch = "s390x")]
+    let outcome = unsafe { libc::syscall(libc::SYS_clone, none, flags as usize, pidfd, none, none) };
+    outcome
 }
 
 /// Whether the kernel gave this program rights that its caller lacks: set-user-id, set-group-id or file capabilities
@@ -188,6 +211,46 @@ pub fn execve(path: &CStr, argv: &[CString], envp: &[CString]) -> Error {
     match nix::unistd::execve(path, argv, envp) {
         Ok(never) => unreachable(never),
         Err(errno) => Error::new("execve", format!("{path:?}"), errno),
+    }
+}
+
+/// A program with its arguments and environment, laid out as execve(2) reads them: becoming it takes no memory, and so no
+/// system call but the one.
+pub struct Image {
+    path: CString,
+    argv: Vec<CString>,
+    envp: Vec<CString>,
+    /// Into the strings above, each list with a null pointer at its end.
+    argv_pointers: Vec<*const libc::c_char>,
+    envp_pointers: Vec<*const libc::c_char>,
+}
+
+impl Image {
+    pub fn new(path: CString, argv: Vec<CString>, envp: Vec<CString>) -> Self {
+        // A string's bytes stay where they are when the string itself is moved.
+        let pointers =
+            |list: &[CString]| list.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>();
+        let (argv_pointers, envp_pointers) = (pointers(&argv), pointers(&envp));
+        Self { path, argv, envp, argv_pointers, envp_pointers }
+    }
+
+    pub fn path(&self) -> &CStr {
+        &self.path
+    }
+
+    /// Becomes the program. Returns only on failure.
+    pub fn execute(&self) -> Error {
+        let (argv, envp) = (self.argv_pointers.as_ptr(), self.envp_pointers.as_ptr());
+        // SAFETY: both lists end with a null pointer and point to NUL-terminated strings that `self` owns and never changes.
+        unsafe { libc::execve(self.path.as_ptr(), argv, envp) };
+        let errno = Errno::last();
+        Error::new("execve", format!("{:?}", self.path), errno)
+    }
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Image").field("path", &self.path).field("argv", &self.argv).field("envp", &self.envp).finish()
     }
 }
 

@@ -119,7 +119,8 @@ impl Container {
         let init = self.init()?.ok_or_else(|| self.vanished())?;
         let relay = crate::notify::Relay::for_container(&self.dir)?;
         let notify = relay.as_ref().map(crate::notify::Relay::bind).transpose()?;
-        let outcome = wolffia_launch::start(self.dir.as_fd(), init.as_fd(), self.runtime.trace());
+        let pid = Pid::from_raw(self.record.pid).ok_or_else(|| self.vanished())?;
+        let outcome = wolffia_launch::start(self.dir.as_fd(), pid, init.as_fd(), self.runtime.trace());
         if let Err(failure) = outcome {
             // The container was created and can never run now: runtime.md, lifecycle step 9.
             crate::warn_on_error(self.kill_init());
@@ -128,9 +129,9 @@ impl Container {
         self.unlink_start_socket()?;
         self.after_start()?;
         drop(lock);
-        match (notify, Pid::from_raw(self.record.pid)) {
-            (Some(notify), Some(pid)) => notify.forward(&init, pid),
-            _ => Ok(()),
+        match notify {
+            Some(notify) => notify.forward(&init, pid),
+            None => Ok(()),
         }
     }
 
@@ -218,6 +219,11 @@ impl Container {
             run_poststop_hooks(&record);
             Ok(())
         })?)
+    }
+
+    /// The container as hooks and agents are told of it.
+    pub(crate) fn hook_state(&self, status: &str) -> HookState {
+        hook_state(&self.record, status, Some(self.record.pid))
     }
 
     /// Waits until the container's first process has ended: with its status if it is a child of this process.

@@ -8,8 +8,8 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use wolffia_host::Needs;
 use wolffia_launch::{Exec, Running};
-use wolffia_plan::{Descriptors, NamespaceKind, Process, ProcessContext, Recorded, Role, Step, plan_process};
-use wolffia_spec::{Config, Extra, ProcessConfig, oci};
+use wolffia_plan::{Descriptors, NamespaceKind, Process, ProcessContext, Recorded, Role, Step, plan_process, plan_seccomp};
+use wolffia_spec::{Config, ProcessConfig, oci};
 use wolffia_state::Operation;
 
 /// What `exec` runs, and how.
@@ -69,6 +69,7 @@ impl Container {
         let launch = &self.record.launch;
         let running = wolffia_launch::exec(Exec {
             process: &process,
+            state: self.hook_state("running"),
             init: init.as_fd(),
             namespaces: &launch.namespaces,
             setup: launch.setup,
@@ -105,6 +106,12 @@ impl Container {
 
     fn plan_exec(&self, options: &ExecOptions) -> Result<(Process, Vec<Recorded>)> {
         let launch = &self.record.launch;
+        let config = self.config()?;
+        // Compiled again: that is quicker than to keep the program and read it with every command.
+        let seccomp = match config.spec.linux() {
+            Some(linux) => plan_seccomp(linux)?.0,
+            None => None,
+        };
         let context = |field: &str| ProcessContext {
             field: field.to_owned(),
             role: Role::Exec,
@@ -115,29 +122,33 @@ impl Container {
             notify_socket: false,
             personality: launch.personality,
             memory_policy: launch.memory_policy.clone(),
+            seccomp: seccomp.clone(),
             descriptors: Descriptors { listen: options.listen_fds, preserve: options.preserve_fds },
         };
         let host = wolffia_host::probe(Needs { subordinate_ids: false, security_modules: true })?;
         match &options.process {
             ExecProcess::Given(given) => Ok(plan_process(&given.process, &given.extra, &context(""), &host)?),
             ExecProcess::Derived(overrides) => {
-                let (process, extra) = self.derived(overrides)?;
-                Ok(plan_process(&process, &extra, &context("/process"), &host)?)
+                let process = derived(&config, overrides)?;
+                Ok(plan_process(&process, &config.extra, &context("/process"), &host)?)
             }
         }
     }
 
-    /// The process of the configuration as it was at `create`, changed by flags.
-    fn derived(&self, overrides: &Overrides) -> Result<(oci::Process, Extra)> {
-        let text = self.dir.config()?.unwrap_or_default();
-        let config = Config::parse(&text)?;
-        let mut process = config.spec.process().clone().ok_or_else(|| Error::Usage {
-            reason: "process property must not be empty".to_owned(),
-            cure: "the container was created without one: use exec --process",
-        })?;
-        overrides.apply(&mut process)?;
-        Ok((process, config.extra))
+    /// The configuration as it was at `create`.
+    fn config(&self) -> Result<Config> {
+        Ok(Config::parse(&self.dir.config()?.unwrap_or_default())?)
     }
+}
+
+/// The container's own process, changed by flags.
+fn derived(config: &Config, overrides: &Overrides) -> Result<oci::Process> {
+    let mut process = config.spec.process().clone().ok_or_else(|| Error::Usage {
+        reason: "process property must not be empty".to_owned(),
+        cure: "the container was created without one: use exec --process",
+    })?;
+    overrides.apply(&mut process)?;
+    Ok(process)
 }
 
 impl Overrides {

@@ -2,6 +2,10 @@
 //!
 //! It only writes an OCI configuration; from there on it is a container like any other.
 
+mod seccomp;
+
+pub use seccomp::Seccomp;
+
 use crate::error::{Error, Result};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -55,6 +59,7 @@ pub struct Sandbox {
     pub gid: Option<u32>,
     /// `NAME=SOFT[:HARD]`, for example `nofile=256`.
     pub rlimits: Vec<String>,
+    pub seccomp: Seccomp,
     /// A terminal of its own.
     pub terminal: bool,
 }
@@ -108,6 +113,7 @@ impl Sandbox {
                 "gidMappings": [{ "containerID": gid, "hostID": egid, "size": 1 }],
                 "maskedPaths": masked,
                 "readonlyPaths": READONLY,
+                "seccomp": self.seccomp.profile()?,
             },
         }))
     }

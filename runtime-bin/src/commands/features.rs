@@ -5,7 +5,8 @@ use crate::cli::Global;
 use clap::Args;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use wolffia::spec::documents::{self, Support};
+use wolffia::spec::documents::{self, SECCOMP_FLAGS, Support};
+use wolffia::sys::seccomp;
 
 #[derive(Debug, Args)]
 pub struct Features {}
@@ -18,9 +19,22 @@ impl Subcommand for Features {
         let support = Support {
             mount_options: wolffia::mount_option_names().into_iter().map(str::to_owned).collect(),
             capabilities: (0..64).filter_map(wolffia::sys::caps::name).collect(),
+            seccomp_flags: seccomp_flags(),
             annotations: BTreeMap::from([("io.wolffia.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
         };
         crate::report::print(&format!("{}\n", serde_json::to_string_pretty(&documents::Features::of(support))?));
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn seccomp_flags() -> Vec<String> {
+    let is_supported = |name: &&str| match *name {
+        "SECCOMP_FILTER_FLAG_TSYNC" => seccomp::is_flag_known(1),
+        "SECCOMP_FILTER_FLAG_LOG" => seccomp::is_flag_known(1 << 1),
+        "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => seccomp::is_flag_known(1 << 2),
+        // The kernel takes it beside a listener only.
+        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => seccomp::is_flag_known(1 << 3 | 1 << 5),
+        _ => false,
+    };
+    SECCOMP_FLAGS.iter().filter(|name| is_supported(name)).map(|name| (*name).to_owned()).collect()
 }

@@ -13,6 +13,7 @@ mod plan;
 mod ps;
 mod run;
 mod sandbox;
+mod seccomp;
 mod spec;
 mod start;
 mod state;
@@ -50,6 +51,7 @@ pub const ALL: &[Known] = &[
     known::<pause::Resume>(false, 1),
     known::<spec::Spec>(false, 1),
     known::<plan::Plan>(false, 1),
+    known::<seccomp::Seccomp>(false, 1),
     known::<features::Features>(false, 1),
     known::<doctor::Doctor>(false, 1),
 ];

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use wolffia::sandbox::{Network, Sandbox as Wanted};
+use wolffia::sandbox::{Network, Sandbox as Wanted, Seccomp};
 use wolffia::{Bundle, CreateOptions, Terminal};
 
 #[derive(Debug, Args)]
@@ -44,6 +44,9 @@ pub struct Sandbox {
     /// For example nofile=256 or as=1073741824:unlimited
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     rlimit: Vec<String>,
+    /// System calls: default (no namespaces, no kernel keys, no AF_ALG …), off, or a profile's file
+    #[arg(long, value_name = "WHICH", default_value = "default")]
+    seccomp: String,
     /// Write the configuration instead of running it
     #[arg(long)]
     print_config: bool,
@@ -103,6 +106,11 @@ impl Sandbox {
             uid: self.uid,
             gid: self.gid,
             rlimits: self.rlimit,
+            seccomp: match self.seccomp.as_str() {
+                "default" => Seccomp::Default,
+                "off" => Seccomp::Off,
+                file => Seccomp::File(file.into()),
+            },
             terminal,
         }
     }
