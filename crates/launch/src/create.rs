@@ -1,12 +1,13 @@
 //! The runtime's side of making a container: from the clone to init's word that only `start` is missing.
 
 use crate::failure::{Cause, Failure};
-use crate::handshake::{self, FromInit, Proceed, RuntimeSide, Silence, ToInit};
+use crate::handshake::{self, FromInit, RuntimeSide, Silence, ToInit};
 use crate::hooks::{self, HookState};
 use crate::init::Init;
+use crate::netdevices::Network;
 use crate::spawn::{self, Fledgling, Spawned, Wanted};
 use crate::stage::{Stage, Trace, TraceLine};
-use crate::{confine, idmaps, netdevices, settings, sources, tune};
+use crate::{confine, idmaps, settings, sources, tune};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 use wolffia_plan::{Actor, Ids, NamespaceKind, Plan, Process, Step};
@@ -77,7 +78,7 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched, Failure> {
     let needs_nothing = needs_nothing(plan);
     if needs_nothing {
         // Lies in the socket when init looks: it need not wait for us to be scheduled.
-        stage.act(Step::SessionStart, || "proceed".into(), || ours.send(&ToInit::Proceed(Proceed::default())))?;
+        stage.act(Step::SessionStart, || "proceed".into(), || ours.send(&ToInit::Proceed))?;
     }
     // Asked before the clone: once it is mapped, init is user 0 in its own eyes.
     let dumpable_until_mapped = matches!(plan.ids, Ids::Mapped { .. }) && ids::geteuid() != 0;
@@ -94,11 +95,32 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched, Failure> {
     drop(theirs);
     let launched = Launched { init, channel: ours };
     let sent_off = if needs_nothing { Ok(()) } else { send_off(&stage, &token, plan, &launched) };
-    let ready = sent_off.and_then(|()| accompany(&stage, plan, &launched, &launch.state, launch.console));
-    match ready {
-        Ok(()) => Ok(launched),
-        Err(failure) => Err(launched.first_reason(failure)),
+    let mut network = None;
+    let ready = sent_off.and_then(|()| accompany(&stage, plan, &launched, &mut network, &launch.state, launch.console));
+    let Err(failure) = ready else { return Ok(launched) };
+    // Before init goes, because with its namespace the devices in it go too.
+    let failure = match network.map_or(Ok(()), Network::give_back) {
+        Ok(()) => failure,
+        Err(cause) => Failure { cause: format!("{}; and a network device was lost: {}", failure.cause, cause.text), ..failure },
+    };
+    Err(launched.first_reason(failure))
+}
+
+/// Init's network: its loopback interface, and the host's devices.
+fn set_network_up(stage: &Stage<'_>, plan: &Plan, init: Pid, network: &mut Network) -> Result<(), Failure> {
+    if plan.namespaces.is_new(NamespaceKind::Network) {
+        stage.act(Step::Loopback, String::new, || network.set_loopback_up())?;
     }
+    if plan.net_devices.is_empty() {
+        return Ok(());
+    }
+    let kind = NamespaceKind::Network.file_name();
+    let namespace = stage.act(Step::NetDevicesMove, String::new, || namespaces::open_of(init, kind))?;
+    for device in &plan.net_devices {
+        stage.act(Step::NetDevicesMove, || device.host_name.clone(), || network.move_in(device, &namespace))?;
+        stage.act(Step::NetDevicesConfigure, || device.container_name.clone(), || network.configure(device))?;
+    }
+    Ok(())
 }
 
 fn oom_score(plan: &Plan) -> Option<i32> {
@@ -110,7 +132,7 @@ fn needs_nothing(plan: &Plan) -> bool {
     let mapped = matches!(plan.ids, Ids::Mapped { .. });
     let scored = oom_score(plan).is_some();
     let cloned = sources::root_is_prepared(plan) || plan.mounts.iter().any(sources::is_prepared);
-    !mapped && !scored && !cloned && plan.net_devices.is_empty()
+    !mapped && !scored && !cloned
 }
 
 /// What init cannot do for itself, and the word to begin.
@@ -124,18 +146,8 @@ fn send_off(stage: &Stage<'_>, token: &SingleThreaded, plan: &Plan, launched: &L
     if matches!(plan.ids, Ids::Mapped { .. }) {
         stage.act(Step::IdsMap, || format!("{:?}", plan.ids), || idmaps::write(&proc, pid, &plan.ids))?;
     }
-    let mut proceed = Proceed::default();
-    if !plan.net_devices.is_empty() {
-        let network = NamespaceKind::Network.file_name();
-        let namespace = stage.act(Step::NetDevicesMove, String::new, || namespaces::open_of(pid, network))?;
-        for device in &plan.net_devices {
-            let addresses =
-                stage.act(Step::NetDevicesMove, || device.host_name.clone(), || netdevices::move_in(device, &namespace))?;
-            proceed.net_devices.push((device.container_name.clone(), addresses));
-        }
-    }
     sources::send(stage, token, &proc, plan, pid, &launched.channel)?;
-    stage.act(Step::SessionStart, || "proceed".into(), || launched.channel.send(&ToInit::Proceed(proceed)))
+    stage.act(Step::SessionStart, || "proceed".into(), || launched.channel.send(&ToInit::Proceed))
 }
 
 /// Answers init until it is ready.
@@ -143,13 +155,17 @@ fn accompany(
     stage: &Stage<'_>,
     plan: &Plan,
     launched: &Launched,
+    network: &mut Option<Network>,
     state: &HookState,
     console: &mut dyn FnMut(&str, OwnedFd) -> Result<(), Cause>,
 ) -> Result<(), Failure> {
     let limit = plan.hooks.create_container.is_empty().then_some(SILENCE_LIMIT);
     loop {
         match launched.next(stage, Step::NamespacesClone, limit)? {
-            FromInit::Loopback(socket) => stage.act(Step::Loopback, String::new, || netdevices::set_loopback_up(socket))?,
+            FromInit::Network(socket) => {
+                let network = network.insert(Network::of(socket));
+                set_network_up(stage, plan, launched.init.pid, network)?;
+            }
             FromInit::Console { name, master } => stage.act(Step::Console, || name.clone(), || console(&name, master))?,
             FromInit::HooksWanted => {
                 let state = state.with("creating", Some(launched.init.pid.get()));

@@ -84,7 +84,7 @@ fn accompany(
     console: &mut dyn FnMut(&str, OwnedFd) -> Result<(), Cause>,
 ) -> Result<(), Failure> {
     let pidfd = tenant.pidfd.as_fd();
-    stage.act(Step::SessionStart, || "proceed".into(), || channel.send(&ToInit::Proceed(handshake::Proceed::default())))?;
+    stage.act(Step::SessionStart, || "proceed".into(), || channel.send(&ToInit::Proceed))?;
     loop {
         let word = create::next_word(stage, channel, pidfd, Step::NamespacesJoin, Some(SILENCE_LIMIT))?
             .map_err(|silence| Failure::new(Step::NamespacesJoin, "process", create::died(&silence, pidfd)))?;

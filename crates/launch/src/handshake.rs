@@ -3,10 +3,10 @@
 //! ```text
 //!   runtime                                   init
 //!     │  clone3 ───────────────────────────────▶ │
-//!     │  (writes id maps, moves devices, clones sources)
+//!     │  (writes id maps, clones sources)
 //!     │ ── Sources × n, with descriptors ──────▶ │  only when the plan has sources that the runtime clones
 //!     │ ── Proceed ────────────────────────────▶ │  mounts, devices …
-//!     │ ◀─────────── Loopback, with a descriptor │  only with a new network namespace; init does not wait
+//!     │ ◀──────────── Network, with a descriptor │  only with a network namespace of its own; init does not wait
 //!     │ ◀──────────── Console, with a descriptor │  only with a terminal
 //!     │ ◀─────────────────────────── HooksWanted │  only with hooks before the pivot
 //!     │ ── HooksDone ──────────────────────────▶ │  pivot, masks …
@@ -26,10 +26,9 @@
 
 use crate::failure::{Cause, Failure};
 use crate::stage::TraceLine;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
-use wolffia_sys::netlink::Address;
 use wolffia_sys::pidfd::{self, ExitStatus};
 use wolffia_sys::{Errno, poll, socket};
 
@@ -41,8 +40,8 @@ pub const SOURCES_AT_ONCE: usize = 64;
 #[derive(Debug)]
 pub enum FromInit {
     Trace(TraceLine),
-    /// A netlink socket of init's network namespace, whose loopback interface the runtime sets up meanwhile.
-    Loopback(OwnedFd),
+    /// A netlink socket of init's network namespace, which the runtime sets up meanwhile.
+    Network(OwnedFd),
     Console {
         name: String,
         master: OwnedFd,
@@ -63,19 +62,12 @@ pub enum FromInit {
 pub enum ToInit {
     /// Detached mounts, in the order of the plan.
     Sources(Vec<OwnedFd>),
-    Proceed(Proceed),
+    Proceed,
     HooksDone,
     Tuned,
     ListenerTaken,
     Start,
     Stay,
-}
-
-/// What init has to be told before it begins.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Proceed {
-    /// For each network device that was moved: its name inside and its addresses.
-    pub net_devices: Vec<(String, Vec<Address>)>,
 }
 
 /// Init's end.
@@ -174,7 +166,7 @@ impl FromInit {
     fn encode(&self) -> Result<(Vec<u8>, Option<BorrowedFd<'_>>), Cause> {
         Ok(match self {
             FromInit::Trace(line) => (tagged(b't', line)?, None),
-            FromInit::Loopback(socket) => (vec![b'l'], Some(socket.as_fd())),
+            FromInit::Network(socket) => (vec![b'l'], Some(socket.as_fd())),
             FromInit::Console { name, master } => (tagged(b'c', name)?, Some(master.as_fd())),
             FromInit::HooksWanted => (vec![b'h'], None),
             FromInit::TuneWanted => (vec![b'u'], None),
@@ -196,7 +188,7 @@ impl FromInit {
                 name: parsed(body)?,
                 master: descriptors.next().ok_or("a console message without a descriptor")?,
             },
-            b'l' => FromInit::Loopback(descriptors.next().ok_or("a loopback message without a descriptor")?),
+            b'l' => FromInit::Network(descriptors.next().ok_or("a network message without a descriptor")?),
             b'h' => FromInit::HooksWanted,
             b'u' => FromInit::TuneWanted,
             b's' => FromInit::SeccompListener(descriptors.next().ok_or("a listener message without a descriptor")?),
@@ -214,7 +206,7 @@ impl ToInit {
     fn name(&self) -> &'static str {
         match self {
             ToInit::Sources(_) => "Sources",
-            ToInit::Proceed(_) => "Proceed",
+            ToInit::Proceed => "Proceed",
             ToInit::HooksDone => "HooksDone",
             ToInit::Tuned => "Tuned",
             ToInit::ListenerTaken => "ListenerTaken",
@@ -226,7 +218,7 @@ impl ToInit {
     fn encode(&self) -> Result<Vec<u8>, Cause> {
         Ok(match self {
             ToInit::Sources(_) => vec![b'S'],
-            ToInit::Proceed(proceed) => tagged(b'P', proceed)?,
+            ToInit::Proceed => vec![b'P'],
             ToInit::HooksDone => vec![b'H'],
             ToInit::Tuned => vec![b'U'],
             ToInit::ListenerTaken => vec![b'L'],
@@ -236,10 +228,10 @@ impl ToInit {
     }
 
     fn decode(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Result<Self, Cause> {
-        let (tag, body) = bytes.split_first().ok_or("empty message from the runtime")?;
+        let (tag, _) = bytes.split_first().ok_or("empty message from the runtime")?;
         Ok(match tag {
             b'S' => ToInit::Sources(descriptors),
-            b'P' => ToInit::Proceed(parsed(body)?),
+            b'P' => ToInit::Proceed,
             b'H' => ToInit::HooksDone,
             b'U' => ToInit::Tuned,
             b'L' => ToInit::ListenerTaken,

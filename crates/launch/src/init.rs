@@ -4,7 +4,7 @@
 
 use crate::console::Console;
 use crate::failure::{Cause, Failure};
-use crate::handshake::{FromInit, InitSide, Proceed, ToInit};
+use crate::handshake::{FromInit, InitSide, ToInit};
 use crate::hooks::{self, HookState};
 use crate::paths::{Masks, Places};
 use crate::payload::{self, Program};
@@ -48,7 +48,7 @@ impl Init<'_> {
             stage.act(Step::SessionStart, || "hide from ptrace".into(), || prctl::set_dumpable(false))?;
         }
         let mut prepared = Prepared::default();
-        let proceed = stage.act(Step::SessionStart, String::new, || enter_session(channel, &mut prepared))?;
+        stage.act(Step::SessionStart, String::new, || enter_session(channel, &mut prepared))?;
         // Opened now, while it is the host's: every later write to /proc goes through it (CVE-2025-52881).
         let proc = stage.act(Step::TimeOffsets, || "/proc".into(), ProcHandle::open)?;
         if self.plan.namespaces.is_new(NamespaceKind::Time) {
@@ -57,8 +57,8 @@ impl Init<'_> {
             stage.act(Step::TimeOffsets, || format!("{offsets:?}"), || settings::enter_time_namespace(&proc, offsets))?;
         }
         self.become_someone(&stage)?;
-        self.set_devices(&stage, channel, &proceed)?;
-        let (root, mounts, console) = self.build_root(&stage, &proc, channel, prepared)?;
+        self.hand_network_over(&stage, channel)?;
+        let Built { root, mounts, console } = self.build_root(&stage, &proc, channel, prepared)?;
         self.run_early_hooks(&stage, channel)?;
         self.enter_root(&stage, &Places { root: &root, mounts: &mounts })?;
         match &plan.process {
@@ -85,18 +85,13 @@ impl Init<'_> {
         stage.act(Step::IdsBecome, || "hide from ptrace".into(), || prctl::set_dumpable(false))
     }
 
-    fn set_devices(&self, stage: &Stage<'_>, channel: &InitSide, proceed: &Proceed) -> Result<(), Failure> {
-        for (name, addresses) in &proceed.net_devices {
-            stage.act(Step::NetDevicesConfigure, || name.clone(), || netdevices::configure(name, addresses))?;
+    /// The runtime sets the network up meanwhile, because that takes the kernel as long as all mounts together.
+    fn hand_network_over(&self, stage: &Stage<'_>, channel: &InitSide) -> Result<(), Failure> {
+        if !self.plan.namespaces.is_new(NamespaceKind::Network) && self.plan.net_devices.is_empty() {
+            return Ok(());
         }
-        if self.plan.namespaces.is_new(NamespaceKind::Network) {
-            stage.act(
-                Step::Loopback,
-                || "by the runtime, meanwhile".into(),
-                || -> Result<(), Cause> { channel.send(&FromInit::Loopback(netdevices::open_socket()?)) },
-            )?;
-        }
-        Ok(())
+        let send = || -> Result<(), Cause> { channel.send(&FromInit::Network(netdevices::open_socket()?)) };
+        stage.act(Step::Loopback, || "hand over".into(), send)
     }
 
     /// The file tree, complete, still below the host's root.
@@ -106,7 +101,7 @@ impl Init<'_> {
         proc: &ProcHandle,
         channel: &InitSide,
         mut prepared: Prepared,
-    ) -> Result<(Root, Vec<(&Mount, Root)>, Option<Console>), Failure> {
+    ) -> Result<Built<'_>, Failure> {
         let plan = self.plan;
         // First of all, because from here on nothing that is mounted may show up on the host.
         stage.act(Step::MountsPropagation, String::new, || settings::cut_propagation(plan.root.host_propagation))?;
@@ -139,7 +134,7 @@ impl Init<'_> {
             stage.act(Step::Mount, what, || mounts::make_readonly(mounted.as_fd()))?;
         }
         self.name_and_tune_kernel(stage, proc)?;
-        Ok((root, made, console))
+        Ok(Built { root, mounts: made, console })
     }
 
     fn name_and_tune_kernel(&self, stage: &Stage<'_>, proc: &ProcHandle) -> Result<(), Failure> {
@@ -266,6 +261,14 @@ impl Init<'_> {
     }
 }
 
+/// The file tree, before it is entered.
+struct Built<'a> {
+    root: Root,
+    /// Each mount of the plan, by itself.
+    mounts: Vec<(&'a Mount, Root)>,
+    console: Option<Console>,
+}
+
 /// Capabilities, user and groups, no_new_privs, directory and program: the same for init and for `exec`.
 pub(crate) fn settle_identity(
     stage: &Stage<'_>,
@@ -330,13 +333,13 @@ pub(crate) fn execute(
 }
 
 /// A session of its own; everything that the runtime had open is closed by exec; then the runtime's word is awaited.
-fn enter_session(channel: &InitSide, prepared: &mut Prepared) -> Result<Proceed, Cause> {
+fn enter_session(channel: &InitSide, prepared: &mut Prepared) -> Result<(), Cause> {
     process::setsid()?;
     fd::close_range_cloexec(3)?;
     loop {
         match channel.receive()? {
             ToInit::Sources(sources) => prepared.0.extend(sources),
-            ToInit::Proceed(proceed) => return Ok(proceed),
+            ToInit::Proceed => return Ok(()),
             other => return Err(format!("expected Proceed, got {other:?}").into()),
         }
     }

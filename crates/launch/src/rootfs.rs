@@ -65,11 +65,13 @@ pub fn switch(root: &Root, plan: &plan::Root) -> Result<(), Cause> {
     process::fchdir(root.as_fd())?;
     match plan.switch {
         RootSwitch::Pivot => {
+            // Held, because afterwards no path leads to it.
+            let host = fd::open("/", OFlags::PATH | OFlags::DIRECTORY, 0)?;
             // The old root lands on top of the new one and is taken off there: no directory is needed (pivot_root(2), NOTES).
             mount::pivot_root_here()?;
             if plan.host_propagation & libc::MS_SHARED != 0 {
                 // Because the unmount would travel to the host.
-                mount::set_root_propagation(libc::MS_SLAVE | libc::MS_REC)?;
+                mount::mount_setattr(host.as_fd(), true, 0, 0, libc::MS_SLAVE, None)?;
             }
             mount::unmount_detached(".")?;
         }

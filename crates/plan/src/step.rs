@@ -68,9 +68,9 @@ steps! {
     /// Become the user that sets the container up.
     IdsBecome = "ids.become" by Init;
     /// Give moved network devices their addresses and set them up.
-    NetDevicesConfigure = "netdevices.configure" by Init;
+    NetDevicesConfigure = "netdevices.configure" by Parent;
     /// Set the loopback interface of a new network namespace up.
-    Loopback = "network.loopback" by Init;
+    Loopback = "network.loopback" by Parent;
     /// Cut mount propagation to the host.
     MountsPropagation = "mounts.propagation" by Init;
     /// Make the root file system a mount of its own.

@@ -116,6 +116,22 @@ impl Socket {
         self.ask(request, || format!("RTM_NEWLINK, index {index}, {new_name:?}, {}", show_fd(netns)), drop)
     }
 
+    /// Renames the device `index`; a `%d` in the name is filled by the kernel. `EEXIST` if the name is taken.
+    pub fn rename(&mut self, index: u32, name: &str) -> Result<()> {
+        let mut request = Request::new(libc::RTM_NEWLINK, libc::NLM_F_ACK as u16, &link_body(index, false));
+        request.name(name)?;
+        self.ask(request, || format!("RTM_NEWLINK, index {index}, {name:?}"), drop)
+    }
+
+    /// Sets the device `index` down.
+    pub fn set_down(&mut self, index: u32) -> Result<()> {
+        let mut body = link_body(index, true);
+        // `ifi_flags` without IFF_UP; `ifi_change` still names it.
+        body[8..12].fill(0);
+        let request = Request::new(libc::RTM_NEWLINK, libc::NLM_F_ACK as u16, &body);
+        self.ask(request, || format!("RTM_NEWLINK, index {index}, down"), drop)
+    }
+
     /// Gives the device `index` an address. `EEXIST` if it has it.
     pub fn add_address(&mut self, index: u32, address: &Address) -> Result<()> {
         let mut body = [address.family, address.prefix, 0, address.scope, 0, 0, 0, 0];
