@@ -1,7 +1,7 @@
 //! What this host and this user can do, and how to mend what they cannot.
 //!
 //! Features are tried, not derived from version numbers: in a child process that has namespaces of its own, attaches
-//! no mount and ends within [`trial::LIMIT`]. Nothing of it lasts.
+//! no mount and ends within a limit of time. Nothing of it lasts.
 
 mod attempts;
 mod cgroups;
