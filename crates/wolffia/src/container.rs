@@ -211,6 +211,7 @@ impl Container {
         }
         let Self { store, dir, record, .. } = self;
         stage.act(Step::CgroupRemove, String::new, || remove_cgroup_of(&record).map_err(cause))?;
+        remove_draft_of(&record);
         stage.act(Step::StateRemove, || record.id.to_string(), || store.remove(dir, lock).map_err(cause))?;
         if record.launch.poststop.is_empty() {
             return Ok(());
@@ -319,8 +320,15 @@ fn no_freezer() -> Error {
 pub(crate) fn clean_up(record: &Record<Launched>) -> Result<()> {
     kill_all_of(record)?;
     remove_cgroup_of(record)?;
+    remove_draft_of(record);
     run_poststop_hooks(record);
     Ok(())
+}
+
+fn remove_draft_of(record: &Record<Launched>) {
+    if let Some(path) = &record.launch.pid_file {
+        crate::pid_file::remove_draft(path);
+    }
 }
 
 /// runtime.md, lifecycle step 13: a failure is a warning, and the others run.

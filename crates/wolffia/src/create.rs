@@ -204,6 +204,9 @@ impl Making<'_> {
         }
         let id = self.reservation.dir().id().clone();
         let mut record = new_record(&id, bundle, plan, host);
+        if let Some(path) = &options.pid_file {
+            record.launch.pid_file = Some(std::path::absolute(path).map_err(|source| file_error("find", path, source))?);
+        }
         self.make_cgroup(plan, &mut record)?;
         let dir = self.reservation.dir();
         dir.save_config(&bundle.text)?;
@@ -234,6 +237,7 @@ impl Making<'_> {
             let what = || path.display().to_string();
             self.stage.act(Step::PidFile, what, || crate::pid_file::send_pidfd(path, launched.pidfd()))?;
         }
+        record.launch.pid_file = None;
         Ok((launched, record))
     }
 

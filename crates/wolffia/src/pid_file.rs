@@ -1,19 +1,17 @@
 //! `--pid-file`: read by callers with atoi, sometimes without trimming, as soon as the command has ended.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use wolffia_launch::Cause;
 use wolffia_sys::Pid;
 use wolffia_sys::socket::{self, Kind};
 
 /// Writes the number and no newline, to a file beside it that then takes its name: a reader never sees half of it.
 pub fn write(path: &Path, pid: Pid) -> Result<(), Cause> {
-    let name = path.file_name().ok_or("the pid file has no name")?;
-    let mut draft_name = std::ffi::OsString::from(".");
-    draft_name.push(name);
-    let draft = path.with_file_name(draft_name);
+    let draft = draft_of(path).ok_or("the pid file has no name")?;
     // What a killed call left, or what somebody put there: a link would have us write where it leads.
     match std::fs::remove_file(&draft) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
@@ -24,8 +22,27 @@ pub fn write(path: &Path, pid: Pid) -> Result<(), Cause> {
     Ok(std::fs::rename(draft, path)?)
 }
 
+fn draft_of(path: &Path) -> Option<PathBuf> {
+    let mut name = OsString::from(".");
+    name.push(path.file_name()?);
+    Some(path.with_file_name(name))
+}
+
 /// After a failure. The file may never have been written.
 pub fn remove(path: &Path) {
+    remove_file(path);
+    remove_draft(path);
+}
+
+/// After a creator that was killed. The file itself, if it came so far, stays, as it does after `delete`: by now it may be about
+/// another container.
+pub fn remove_draft(path: &Path) {
+    if let Some(draft) = draft_of(path) {
+        remove_file(&draft);
+    }
+}
+
+fn remove_file(path: &Path) {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             crate::warn(&format!("cannot remove {}: {error}", path.display()))

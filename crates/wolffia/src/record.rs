@@ -1,6 +1,7 @@
 //! What `create` writes down for the commands that follow.
 
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use wolffia_plan::{Actor, Hook, Ids, KnownIds, MemoryPolicy, NamespaceKind, Plan, Recorded, Setgroups, SetupIds};
 
 /// The part of a container's record that the facade owns.
@@ -24,6 +25,9 @@ pub struct Launched {
     pub session_keyring: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<CgroupPlace>,
+    /// Only until the container is created: the pid file that its creator writes, absolute. A draft of it may be left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid_file: Option<PathBuf>,
     pub poststart: Vec<Hook>,
     pub poststop: Vec<Hook>,
     /// Protections that the container goes without, with the reason.
@@ -57,6 +61,7 @@ impl Launched {
             memory_policy: process.and_then(|process| process.memory_policy.clone()),
             session_keyring: plan.session_keyring,
             cgroup,
+            pid_file: None,
             poststart: plan.hooks.poststart.clone(),
             poststop: plan.hooks.poststop.clone(),
             recorded: plan.recorded.clone(),
