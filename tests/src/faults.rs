@@ -22,7 +22,7 @@ use std::time::Duration;
 /// How long init may live on after the runtime was killed.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// A step with more acts than this (one mount, one device each) is not broken at every one of them.
-const MOST_ACTS: u32 = 3;
+const MOST_ACTS: u32 = 2;
 
 static BUILT: Once = Once::new();
 

@@ -10,6 +10,8 @@ use wolffia_tests::faults::{Broken, Fault, Kind, Lab, Variant, prepare};
 use wolffia_tests::{ANYBODY, Case, Identity, ROOT, json, scenario, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Where subordinate ids make no difference.
+const BOTH: &[Identity] = &[Identity::Root, Identity::User { subordinate: false }];
 
 /// Breaks `create` or `run` at each step.
 fn break_making(case: &Case, variant: Variant, subcommand: &str) {
@@ -58,13 +60,13 @@ fn create_by_joining_broken_at_each_step_leaves_nothing() {
 #[test]
 fn run_broken_at_each_step_leaves_nothing() {
     prepare();
-    scenario(ANYBODY, |case| break_making(case, Variant::Rich, "run"));
+    scenario(BOTH, |case| break_making(case, Variant::Rich, "run"));
 }
 
 #[test]
 fn start_broken_at_each_step_can_be_repeated_or_deleted() {
     prepare();
-    scenario(ANYBODY, |case| {
+    scenario(BOTH, |case| {
         let lab = Lab::new(case, Variant::Lasting);
         let create = || lab.make("create", None).run().succeeds();
         create();
@@ -99,7 +101,7 @@ fn start_again(case: &Case, lab: &Lab<'_>) {
 #[test]
 fn exec_broken_at_each_step_leaves_the_container_as_it_was() {
     prepare();
-    scenario(ANYBODY, |case| {
+    scenario(BOTH, |case| {
         let lab = Lab::new(case, Variant::Lasting);
         lab.make("run", None).run().succeeds();
         std::fs::remove_file(lab.pid_file()).unwrap();
@@ -136,7 +138,7 @@ fn exec_broken_at_each_step_leaves_the_container_as_it_was() {
 #[test]
 fn delete_broken_at_each_step_can_be_repeated() {
     prepare();
-    scenario(ANYBODY, |case| {
+    scenario(BOTH, |case| {
         let lab = Lab::new(case, Variant::Lasting);
         for words in [&["delete", "--force"][..], &["delete"], &["kill"]] {
             let prepare = || {
@@ -198,7 +200,7 @@ fn hang(lab: &Lab<'_>, kind: &str, timeout: Option<u32>) {
 #[test]
 fn a_hook_that_hangs_is_ended_by_its_timeout() {
     prepare();
-    scenario(ANYBODY, |case| {
+    scenario(BOTH, |case| {
         let lab = Lab::new(case, Variant::Lasting);
         for kind in HOOKS {
             hang(&lab, kind, Some(1));
@@ -221,7 +223,7 @@ fn a_hook_that_hangs_is_ended_by_its_timeout() {
 #[test]
 fn a_hook_that_hangs_ends_with_the_runtime_that_is_killed() {
     prepare();
-    scenario(ANYBODY, |case| {
+    scenario(BOTH, |case| {
         let lab = Lab::new(case, Variant::Lasting);
         let hangs = || lab.running_commands().iter().any(|line| line.starts_with("(sleep) sleep 7777"));
         for kind in HOOKS {
@@ -251,7 +253,7 @@ fn a_hook_that_hangs_ends_with_the_runtime_that_is_killed() {
 #[test]
 fn a_start_hook_that_hangs_ends_with_the_start_that_is_killed() {
     prepare();
-    scenario(ANYBODY, |case| {
+    scenario(BOTH, |case| {
         let lab = Lab::new(case, Variant::Lasting);
         let hangs = || lab.running_commands().iter().any(|line| line.contains("sleep 7777"));
         for kind in ["startContainer", "poststart"] {
@@ -270,7 +272,7 @@ fn a_start_hook_that_hangs_ends_with_the_start_that_is_killed() {
 #[test]
 fn a_caller_that_dies_leaves_a_container_to_delete() {
     prepare();
-    scenario(ANYBODY, |case| {
+    scenario(BOTH, |case| {
         let lab = Lab::new(case, Variant::Lasting);
         let call = lab.foreground().by_shell("\"$@\" & wait");
         let shell = call.spawn();
@@ -289,7 +291,7 @@ fn a_caller_that_dies_leaves_a_container_to_delete() {
 #[test]
 fn nobody_at_the_console_socket_is_a_failure_that_leaves_nothing() {
     prepare();
-    scenario(ANYBODY, |case| {
+    scenario(BOTH, |case| {
         let lab = Lab::new(case, Variant::Rich);
         std::fs::remove_file(lab.console_socket()).unwrap();
         lab.make("create", None).run().fails(1, "console.open");
@@ -300,7 +302,7 @@ fn nobody_at_the_console_socket_is_a_failure_that_leaves_nothing() {
 #[test]
 fn a_failure_of_the_kernel_names_step_object_cause_and_cure() {
     prepare();
-    scenario(ANYBODY, |case| {
+    scenario(BOTH, |case| {
         let lab = Lab::new(case, Variant::Lasting);
         lab.bundle.mount(json!({ "destination": "/mnt", "type": "bind", "source": "/nowhere/at/all", "options": ["bind"] }));
         let words = lab.make("create", None).run().fails(1, "/nowhere/at/all");
@@ -330,7 +332,7 @@ fn delays(count: u32, longest: Duration) -> impl Iterator<Item = Duration> {
 #[test]
 fn run_killed_at_any_time_leaves_what_can_be_deleted() {
     prepare();
-    scenario(ANYBODY, |case| {
+    scenario(BOTH, |case| {
         let lab = Lab::new(case, Variant::Lasting);
         let begun = Instant::now();
         lab.make("run", None).run().succeeds();
@@ -356,7 +358,7 @@ fn run_killed_at_any_time_leaves_what_can_be_deleted() {
 #[test]
 fn start_and_delete_killed_at_any_time_can_be_repeated() {
     prepare();
-    scenario(ANYBODY, |case| {
+    scenario(BOTH, |case| {
         let lab = Lab::new(case, Variant::Lasting);
         for delay in delays(20, Duration::from_millis(12)) {
             lab.make("create", None).run().succeeds();
