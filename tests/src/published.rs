@@ -3,6 +3,7 @@
 use crate::scratch;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The binary under test: `WOLFFIA_BIN`, or the newest one that was built beside this test.
 pub fn wolffia() -> PathBuf {
@@ -16,6 +17,28 @@ pub fn wolffia() -> PathBuf {
     let (_, path) = newest
         .unwrap_or_else(|| panic!("no wolffia in {}: run `cargo build` first, or name it in WOLFFIA_BIN", target.display()));
     publish(path)
+}
+
+/// Has cargo bring an example program up to date and makes it reachable. Call it before `scenario`; `None` inside of one.
+pub fn build_example(package: &str, name: &str) -> Option<PathBuf> {
+    if std::env::var_os("WOLFFIA_TESTS_SCRATCH").is_some() {
+        return None;
+    }
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["build", "--quiet", "--package", package, "--example", name]);
+    let status = command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).status().unwrap();
+    assert!(status.success(), "{command:?}: {status}");
+    let public = publish(&own_directory().join("examples").join(name));
+    let draft = scratch::cache().join(format!("bin/.{name}-{}", std::process::id()));
+    scratch::make(&scratch::cache().join("bin"), 0o755);
+    std::os::unix::fs::symlink(&public, &draft).unwrap();
+    std::fs::rename(draft, example(name)).unwrap();
+    Some(public)
+}
+
+/// Where a scenario finds the example.
+pub fn example(name: &str) -> PathBuf {
+    scratch::cache().join("bin").join(name)
 }
 
 /// The directory of this test's profile: target/TRIPLE/PROFILE.

@@ -26,6 +26,21 @@ pub struct ExecOptions {
     pub ignore_paused: bool,
 }
 
+impl ExecOptions {
+    /// Without a terminal, a pid file, or descriptors beyond the three streams.
+    pub fn new(process: ExecProcess) -> Self {
+        Self {
+            process,
+            terminal: Terminal::None,
+            pid_file: None,
+            pidfd_socket: None,
+            preserve_fds: 0,
+            listen_fds: 0,
+            ignore_paused: false,
+        }
+    }
+}
+
 /// The process of `exec`.
 #[derive(Debug, Clone)]
 pub enum ExecProcess {
