@@ -11,12 +11,13 @@ const VARIABLE: &str = "XDG_RUNTIME_DIR";
 
 pub(super) fn runtime_directory(facts: &Facts) -> Finding {
     const MEANING: &str = "there is no place for the state of this user's containers, unless --root names one";
+    const INSTEAD: &str = "the state of this user's containers goes to /tmp, and outlives the session";
     if facts.is_host_root() {
         return Finding::good(VARIABLE, "not needed: root's state is in /run", "");
     }
     let uid = facts.host.euid;
     let Some(directory) = directory() else {
-        return Finding::missing(VARIABLE, "not set, or not an absolute path", MEANING).mend(session_lines(facts));
+        return Finding::limited(VARIABLE, "not set", INSTEAD).mend(session_lines(facts));
     };
     let shown = directory.display();
     match std::fs::metadata(&directory) {
@@ -34,9 +35,9 @@ pub(super) fn runtime_directory(facts: &Facts) -> Finding {
     }
 }
 
-/// The XDG base directory specification: a value that is not absolute is as good as none.
+/// What the variable names, if it is set.
 fn directory() -> Option<PathBuf> {
-    env::var_os(VARIABLE).map(PathBuf::from).filter(|path| path.is_absolute())
+    env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 fn session_lines(facts: &Facts) -> Vec<String> {
@@ -51,13 +52,14 @@ fn session_lines(facts: &Facts) -> Vec<String> {
 pub(super) fn state_directory(facts: &Facts) -> Finding {
     const TOPIC: &str = "state directory";
     const MEANING: &str = "no container can be recorded, unless --root names another place";
-    let base = if facts.is_host_root() { Some(PathBuf::from("/run")) } else { directory() };
-    let Some(base) = base else {
-        return Finding::missing(TOPIC, format!("none: it would be in {VARIABLE}"), MEANING);
+    // The same choice as the runtime's.
+    let root = match directory() {
+        Some(directory) if facts.host.euid != 0 || facts.host.in_user_namespace => directory.join("wolffia"),
+        None if facts.host.euid != 0 => PathBuf::from(format!("/tmp/wolffia-{}", facts.host.euid)),
+        _ => PathBuf::from("/run/wolffia"),
     };
-    let root = base.join("wolffia");
-    let place = if root.is_dir() { &root } else { &base };
-    match accepts_files(place) {
+    let above = root.parent().unwrap_or(&root);
+    match accepts_files(if root.is_dir() { &root } else { above }) {
         Ok(()) => Finding::good(TOPIC, format!("{} can be written", root.display()), "containers are recorded there"),
         Err(error) => Finding::missing(TOPIC, error.to_string(), MEANING),
     }
