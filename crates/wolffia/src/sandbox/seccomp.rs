@@ -91,7 +91,7 @@ mod tests {
                 assert_eq!(answer(arch, "socket", &[family]), action, "{arch} {family}");
                 assert_eq!(answer(arch, "socket", &[family | HIGH]), action, "{arch} {family} with a high bit");
             }
-            for (request, action) in [(0x5401, Action::Allow), (0x5412, Action::Errno(1)), (0x541c, Action::Errno(1))] {
+            for (request, action) in [(0x5401, Action::Allow), (0x5412, Action::Errno(5)), (0x541c, Action::Errno(5))] {
                 assert_eq!(answer(arch, "ioctl", &[0, request]), action, "{arch} {request:#x}");
                 assert_eq!(answer(arch, "ioctl", &[0, request | HIGH]), action, "{arch} {request:#x} with a high bit");
             }
