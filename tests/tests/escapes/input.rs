@@ -10,14 +10,14 @@ fn cve_2022_0811_a_sysctl_is_one_value_of_the_container() {
     scenario(ANYBODY, |case| {
         let canary = Canary::new(case);
         for (key, value) in [
-            ("kernel.shm_rmid_forced", "1+kernel.core_pattern=|/x"),
-            ("kernel.shm_rmid_forced", "1\nkernel.core_pattern=|/x"),
-            ("kernel.core_pattern", "|/x"),
-            ("kernel/core_pattern", "|/x"),
-            ("net.ipv4.ip_forward/../../../kernel/core_pattern", "|/x"),
-            ("net/../kernel/core_pattern", "|/x"),
-            ("net.../kernel.core_pattern", "|/x"),
-            ("../sys/kernel/core_pattern", "|/x"),
+            ("kernel.shm_rmid_forced", "1+fs.aio-max-nr=65536"),
+            ("kernel.shm_rmid_forced", "1\nfs.aio-max-nr=65536"),
+            ("fs.aio-max-nr", "65536"),
+            ("fs/aio-max-nr", "65536"),
+            ("net.ipv4.ip_forward/../../../fs/aio-max-nr", "65536"),
+            ("net/../fs/aio-max-nr", "65536"),
+            ("net.../fs.aio-max-nr", "65536"),
+            ("../sys/fs/aio-max-nr", "65536"),
             ("kernel.shm_rmid_forced\0", "1"),
             ("", "1"),
         ] {

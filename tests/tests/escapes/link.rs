@@ -1,6 +1,6 @@
 //! Links in the image where the runtime mounts, makes and looks.
 
-use crate::canary::Canary;
+use crate::canary::{Canary, KERNEL_FILE};
 use std::os::unix::fs::symlink;
 use wolffia_tests::{ANYBODY, Bundle, Case, Value, json, scenario};
 
@@ -196,7 +196,7 @@ fn cve_2025_31133_masks_do_not_depend_on_the_images_null() {
         let secret = "cat /secret /secrets/one; echo overwritten > /secret; cat /instead";
         let traps: [&dyn Fn(&Case, &Bundle); 4] = [
             &|_, bundle| replace_by_link(bundle, "dev/null", "/instead"),
-            &|_, bundle| replace_by_link(bundle, "dev/null", "/proc/sys/kernel/core_pattern"),
+            &|_, bundle| replace_by_link(bundle, "dev/null", &format!("/proc/{KERNEL_FILE}")),
             &|_, bundle| std::fs::write(bundle.rootfs().join("dev/null"), "a file").unwrap(),
             &|case, bundle| {
                 if case.identity.is_root() {

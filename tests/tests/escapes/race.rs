@@ -3,9 +3,9 @@
 //! Whether a container starts under this fire does not matter; that nothing of the host is reached, and that one starts when it
 //! stops, does. `WOLFFIA_RACES` is the number of creations, divided among the traps: 500 unless it is set.
 
-use crate::canary::Canary;
+use crate::canary::{Canary, KERNEL_FILE};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -73,6 +73,7 @@ fn race(case: &Case, canary: &Canary, bundle: &Bundle, pairs: &[(PathBuf, PathBu
     // Of a user's mount namespace others are the machine's too.
     let compare = case.identity.is_root();
     let before = mounts();
+    let first: Vec<u64> = pairs.iter().map(|(place, _)| inode(place)).collect();
     let end = Instant::now() + PATIENCE;
     let swapper = Swapper::start(pairs.to_vec());
     let (mut made, mut started) = (0, 0);
@@ -85,8 +86,29 @@ fn race(case: &Case, canary: &Canary, bundle: &Bundle, pairs: &[(PathBuf, PathBu
     }
     let swaps = swapper.swaps.load(Ordering::Relaxed);
     drop(swapper);
+    put_back(pairs, &first);
+    let honest = if terminal { with_terminal(case, bundle) } else { case.run(bundle) };
+    assert!(honest.status.success() && (terminal || honest.stdout.contains("honest")), "{honest}");
+    canary.survived(&honest);
     println!("{made} creations, {started} of them started, {swaps} swaps");
     assert!(swaps > 0, "nothing was swapped");
+}
+
+fn inode(path: &Path) -> u64 {
+    std::fs::symlink_metadata(path).map_or(0, |stat| stat.ino())
+}
+
+/// Gives every place back what it held at first.
+fn put_back(pairs: &[(PathBuf, PathBuf)], first: &[u64]) {
+    for ((place, _), first) in pairs.iter().zip(first) {
+        if *first == 0 {
+            // It was not there, and is again made by who needs it.
+            std::fs::remove_file(place).ok();
+        }
+        if let Some((_, other)) = pairs.iter().find(|(same, other)| same == place && inode(other) == *first) {
+            renameat_with(CWD, place, CWD, other, RenameFlags::EXCHANGE).unwrap();
+        }
+    }
 }
 
 /// Run in a terminal, whose master is thrown away.
@@ -158,18 +180,26 @@ fn cve_2024_45310_working_directory() {
     });
 }
 
-/// Writes what is there already: that changes nothing, and shows whether it could.
-const REACH_FOR_THE_KERNEL: &str = "for d in /proc /sys /other /dev /null /secret; do for f in $d $d/sys/kernel/core_pattern $d/core_pattern; do
-        [ -f $f ] || continue; v=$(cat $f); case $v in core*|\\|*) (echo \"$v\" > $f) 2>/dev/null && echo LEAK $f;; esac; done
-        [ -n \"$(head -c 1 $d/kcore 2>/dev/null)\" ] && echo LEAK $d/kcore; [ -n \"$(head -c 1 $d/keys 2>/dev/null)\" ] && echo LEAK $d/keys; done
-    echo honest";
+/// Opens for writing, and writes nothing. Whatever has a number in it is the kernel's, by the same descriptor: names go on being
+/// swapped.
+fn reach_for_the_kernel() -> String {
+    format!(
+        "for d in /proc /sys /other /dev /null /secret; do
+            for f in $d $d/{KERNEL_FILE}; do
+                [ -f $f ] && (case $(head -c 1 <&3) in [1-9]) echo LEAK $f;; esac) 3<>$f
+            done 2>&-
+            for f in $d/kcore $d/keys; do [ -n \"$(head -c 1 $f 2>&-)\" ] && echo LEAK $f; done
+        done
+        echo honest"
+    )
+}
 
 /// And CVE-2023-27561, CVE-2025-52881: the neighbour shares the whole root file system.
 #[test]
 fn cve_2019_19921_proc() {
     scenario(ANYBODY, |case| {
         let canary = Canary::new(case);
-        let bundle = case.shell(REACH_FOR_THE_KERNEL);
+        let bundle = case.shell(&reach_for_the_kernel());
         bundle.edit(writable);
         let rootfs = bundle.rootfs();
         std::fs::create_dir(rootfs.join("other")).unwrap();
@@ -185,14 +215,14 @@ fn cve_2019_19921_proc() {
 fn cve_2025_31133_null() {
     scenario(ANYBODY, |case| {
         let canary = Canary::new(case);
-        let bundle = case.shell(REACH_FOR_THE_KERNEL);
+        let bundle = case.shell(&reach_for_the_kernel());
         bundle.edit(|config| {
             without_mounts_below(config, "/dev");
             config["linux"]["maskedPaths"].as_array_mut().unwrap().push(json!("/secret"));
         });
         bundle.file("secret", "a secret\n");
         let rootfs = bundle.rootfs();
-        symlink("/proc/sys/kernel/core_pattern", rootfs.join("to-kernel")).unwrap();
+        symlink(format!("/proc/{KERNEL_FILE}"), rootfs.join("to-kernel")).unwrap();
         symlink(canary.path().join("of-the-host"), rootfs.join("to-host")).unwrap();
         let pairs =
             [pair(&rootfs, "dev/null", "to-kernel"), pair(&rootfs, "dev/null", "to-host"), pair(&rootfs, "secret", "to-kernel")];
@@ -205,7 +235,7 @@ fn cve_2025_31133_null() {
 fn cve_2026_41579_dev() {
     scenario(ANYBODY, |case| {
         let canary = Canary::new(case);
-        let bundle = case.shell("ls /dev 2>/dev/null | grep of-the-host; echo honest");
+        let bundle = case.shell("ls /dev 2>&- | grep of-the-host; echo honest");
         bundle.edit(|config| without_mounts_below(config, "/dev"));
         let rootfs = bundle.rootfs();
         symlink(canary.path(), rootfs.join("out")).unwrap();
@@ -234,7 +264,7 @@ fn cve_2025_52565_console() {
         }
         std::fs::write(rootfs.join("dev/console"), "").unwrap();
         symlink(canary.path(), rootfs.join("out")).unwrap();
-        symlink("/proc/sys/kernel/core_pattern", rootfs.join("to-kernel")).unwrap();
+        symlink(format!("/proc/{KERNEL_FILE}"), rootfs.join("to-kernel")).unwrap();
         symlink(canary.path().join("new"), rootfs.join("to-host")).unwrap();
         let pairs = [
             pair(&rootfs, "dev/pts", "pts2"),
@@ -251,8 +281,13 @@ fn cve_2025_52565_console() {
 fn cve_2025_52881_sysctl() {
     scenario(ANYBODY, |case| {
         let canary = Canary::new(case);
-        let bundle = case
-            .shell("[ \"$(cat /proc/sys/kernel/shm_rmid_forced 2>/dev/null || echo 1)\" = 1 ] || echo LEAK not set; echo honest");
+        // Inside a directory its name does not matter, which goes on being swapped.
+        let bundle = case.shell(
+            "for d in /proc /other; do
+                cd $d && [ -f version ] && [ \"$(cat sys/kernel/shm_rmid_forced)\" != 1 ] && echo LEAK not set
+            done
+            echo honest",
+        );
         bundle.edit(|config| {
             writable(config);
             config["linux"]["sysctl"] = json!({ "kernel.shm_rmid_forced": "1" });
@@ -261,7 +296,7 @@ fn cve_2025_52881_sysctl() {
         for folder in ["other/sys/kernel", "other/self/attr"] {
             std::fs::create_dir_all(rootfs.join(folder)).unwrap();
         }
-        symlink("/proc/sysrq-trigger", rootfs.join("other/sys/kernel/shm_rmid_forced")).unwrap();
+        std::fs::write(rootfs.join("other/sys/kernel/shm_rmid_forced"), "").unwrap();
         let pairs = [pair(&rootfs, "proc", "other")];
         race(case, &canary, &bundle, &pairs, false);
     });

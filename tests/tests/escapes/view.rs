@@ -38,11 +38,11 @@ fn kernel_interfaces_are_out_of_reach() {
     scenario(ANYBODY, |case| {
         let canary = Canary::new(case);
         let script = "for f in core_pattern modprobe sysrq; do
-                v=$(cat /proc/sys/kernel/$f 2>/dev/null); (echo \"$v\" > /proc/sys/kernel/$f) 2>/dev/null && echo LEAK $f; done
-            (echo h > /proc/sysrq-trigger) 2>/dev/null && echo LEAK sysrq-trigger
+                [ -e /proc/sys/kernel/$f ] || continue; (: >> /proc/sys/kernel/$f) 2>/dev/null && echo LEAK $f; done
+            (: >> /proc/sysrq-trigger) 2>/dev/null && echo LEAK sysrq-trigger
             for f in kcore keys timer_list sched_debug scsi acpi; do [ -n \"$(head -c 1 /proc/$f 2>/dev/null)\" ] && echo LEAK $f; done
             [ -n \"$(ls /sys/firmware 2>/dev/null)\" ] && echo LEAK firmware
-            (echo 1 > /sys/kernel/profiling) 2>/dev/null && echo LEAK sys
+            (: >> /sys/kernel/profiling) 2>/dev/null && echo LEAK sys
             for d in mem kmsg port sda vda loop0 fuse; do [ -e /dev/$d ] && echo LEAK $d; done
             echo honest";
         assert_eq!(canary.survives(case, &case.shell(script)).succeeds(), "honest\n");
