@@ -25,6 +25,6 @@ pub use identity::{ANYBODY, Identity, ROOT, ROOTLESS, SUBIDS, USER};
 pub use processes::{descendants, wait_until};
 pub use published::{build_example, example};
 pub use rootfs::Rootfs;
-pub use scenario::scenario;
+pub use scenario::{scenario, scenario_fails};
 pub use serde_json::{Value, json};
 pub use terminal::{ConsoleSocket, Pty};

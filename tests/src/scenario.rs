@@ -38,40 +38,64 @@ exec "$@"
 ///
 /// The process is this same test binary, asked for this same test by its name.
 pub fn scenario(identities: &[Identity], body: impl FnOnce(&Case)) {
-    match (std::env::var(IDENTITY), std::env::var_os(SCRATCH)) {
-        (Ok(word), Some(scratch)) => Case::conduct(Identity::from_word(&word), PathBuf::from(scratch), body),
-        _ => {
-            let failures: Vec<String> = identities.iter().filter_map(|identity| outside(*identity).err()).collect();
-            assert!(failures.is_empty(), "\n{}", failures.join("\n"));
-        }
+    if let Some((identity, scratch)) = assigned() {
+        return Case::conduct(identity, scratch, body);
+    }
+    let name = test_name();
+    let verdicts = identities.iter().map(|identity| (*identity, outside(&name, *identity)));
+    let failures: Vec<String> = verdicts.filter_map(|(identity, verdict)| report(&name, identity, verdict).err()).collect();
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+/// The opposite, for tests of this harness: fails unless every run fails with these words.
+pub fn scenario_fails(identities: &[Identity], words: &str, body: impl FnOnce(&Case)) {
+    if let Some((identity, scratch)) = assigned() {
+        return Case::conduct(identity, scratch, body);
+    }
+    let name = test_name();
+    for identity in identities {
+        let verdict = match outside(&name, *identity) {
+            Verdict::Failed { output, .. } if output.contains(words) => Verdict::Passed(Duration::ZERO),
+            Verdict::Passed(_) => Verdict::Failed { why: "it passed, although it should not".to_owned(), output: String::new() },
+            other => other,
+        };
+        report(&name, *identity, verdict).unwrap();
     }
 }
 
-fn outside(identity: Identity) -> Result<(), String> {
+/// What this process was started for, if it is a scenario's.
+fn assigned() -> Option<(Identity, PathBuf)> {
+    let word = std::env::var(IDENTITY).ok()?;
+    Some((Identity::from_word(&word), PathBuf::from(std::env::var_os(SCRATCH)?)))
+}
+
+fn test_name() -> String {
     let thread = std::thread::current();
-    let name = thread.name().filter(|name| *name != "main").expect("libtest names a test's thread after the test").to_owned();
+    thread.name().filter(|name| *name != "main").expect("libtest names a test's thread after the test").to_owned()
+}
+
+/// How a scenario ended.
+enum Verdict {
+    Passed(Duration),
+    Skipped(String),
+    Failed { why: String, output: String },
+}
+
+fn outside(name: &str, identity: Identity) -> Verdict {
     if let Some(reason) = identity.obstacle() {
-        report("skipped", &name, identity, &reason);
-        return Ok(());
+        return Verdict::Skipped(reason);
     }
-    let scratch = Scratch::new(name.rsplit("::").next().unwrap_or(&name));
+    let scratch = Scratch::new(name.rsplit("::").next().unwrap_or(name));
     let begin = Instant::now();
-    let (status, output) = run(&name, identity, scratch.path());
-    match status.and_then(|status| status.code()) {
-        Some(0) => {
-            report("passed", &name, identity, &format!("{:.1} s", begin.elapsed().as_secs_f64()));
-            Ok(())
-        }
-        Some(SKIPPED) => {
+    let (status, output) = run(name, identity, scratch.path());
+    match status.map(|status| status.code()) {
+        Some(Some(0)) => Verdict::Passed(begin.elapsed()),
+        Some(Some(SKIPPED)) => {
             let reason = output.lines().find_map(|line| line.strip_prefix("skipped: ")).unwrap_or("no reason given");
-            report("skipped", &name, identity, reason);
-            Ok(())
+            Verdict::Skipped(reason.to_owned())
         }
-        code => {
-            let why = if status.is_none() { format!("no end after {LIMIT:?}") } else { format!("status {code:?}") };
-            report("failed", &name, identity, &why);
-            Err(format!("{name} as {}: {why}\n{output}", identity.word()))
-        }
+        Some(code) => Verdict::Failed { why: format!("status {code:?}"), output },
+        None => Verdict::Failed { why: format!("no end after {LIMIT:?}"), output },
     }
 }
 
@@ -130,11 +154,19 @@ fn command(name: &str, identity: Identity, scratch: &Path) -> Command {
 }
 
 /// Says how it went, and adds it to the file that counts.
-fn report(verdict: &str, name: &str, identity: Identity, note: &str) {
-    let line = format!("{verdict} {name} as {}: {note}", identity.word());
+fn report(name: &str, identity: Identity, verdict: Verdict) -> Result<(), String> {
+    let identity = identity.word();
+    let (line, outcome) = match verdict {
+        Verdict::Passed(time) => (format!("passed {name} as {identity}: {:.1} s", time.as_secs_f64()), Ok(())),
+        Verdict::Skipped(reason) => (format!("skipped {name} as {identity}: {reason}"), Ok(())),
+        Verdict::Failed { why, output } => {
+            (format!("failed {name} as {identity}: {why}"), Err(format!("{name} as {identity}: {why}\n{output}")))
+        }
+    };
     println!("{line}");
     if let Some(path) = std::env::var_os("WOLFFIA_TEST_REPORT") {
         let mut file = File::options().append(true).create(true).open(path).unwrap();
         file.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
+    outcome
 }
