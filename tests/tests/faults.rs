@@ -276,7 +276,10 @@ fn a_caller_that_dies_leaves_a_container_to_delete() {
         let lab = Lab::new(case, Variant::Lasting);
         let call = lab.foreground().by_shell("\"$@\" & wait");
         let shell = call.spawn();
-        case.wait_for_status(lab.id(), "running");
+        // Its last act.
+        if !wait_until(PATIENCE, || lab.hook_mark("poststart").exists()) {
+            panic!("it does not start: {:?}\n{}", lab.running_commands(), shell.wait(PATIENCE));
+        }
         shell.signal(Signal::KILL);
         shell.wait(PATIENCE);
         assert_eq!(case.state(lab.id())["status"], "running");
