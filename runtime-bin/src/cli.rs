@@ -155,8 +155,9 @@ pub fn version() -> String {
 
 /// The whole command, for help.
 pub fn whole_tree() -> Command {
-    let tree = Command::new("wolffia").about("A rootless, sandboxed OCI container runtime").subcommand_required(true);
-    let tree = Global::augment_args(tree);
+    // After the flags, because their own doc comment would take its place.
+    let tree = Global::augment_args(Command::new("wolffia").subcommand_required(true));
+    let tree = tree.about("A rootless, sandboxed OCI container runtime").long_about(None);
     crate::commands::ALL.iter().fold(tree, |tree, command| tree.subcommand((command.build)()))
 }
 

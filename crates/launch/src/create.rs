@@ -180,7 +180,8 @@ fn accompany(
             FromInit::SeccompListener(listener) => {
                 let pid = launched.init.pid;
                 let state = state.with("creating", Some(pid.get()));
-                let process = plan.process.as_ref().ok_or_else(|| Failure::new(Step::SeccompNotify, "", "there is no process"))?;
+                let process =
+                    plan.process.as_ref().ok_or_else(|| Failure::new(Step::SeccompNotify, "", "there is no process"))?;
                 take_listener(stage, process, listener, pid, &state, &launched.channel)?;
             }
             FromInit::TuneWanted => {

@@ -4,13 +4,14 @@ use crate::failure::Cause;
 use crate::leash::Leash;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-use wolffia_plan::Hook;
+use wolffia_plan::{Hook, HookEnvironment};
 use wolffia_sys::seccomp::Filter;
 use wolffia_sys::{Pid, pidfd, poll};
 
@@ -40,21 +41,24 @@ impl HookState {
 
 /// Runs `hooks` in their order until one fails. `kind` is the name in the configuration.
 pub fn run(kind: &str, hooks: &[Hook], state: &HookState, directory: &Path) -> Result<(), Cause> {
-    run_for(None, None, kind, hooks, state, directory)
+    run_by_init(&ByInit::default(), kind, hooks, state, directory)
 }
 
-/// The same, on behalf of who holds the other end of `caller` and is silent meanwhile: when that goes away, the hook is ended.
-/// The hooks themselves are put under `filter`.
-pub fn run_for(
-    caller: Option<BorrowedFd<'_>>,
-    filter: Option<&Filter>,
-    kind: &str,
-    hooks: &[Hook],
-    state: &HookState,
-    directory: &Path,
-) -> Result<(), Cause> {
+/// What hooks need that init runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ByInit<'a> {
+    /// Whoever holds the other end and is silent meanwhile is waited for: when that goes away, the hook is ended.
+    pub caller: Option<BorrowedFd<'a>>,
+    /// The hooks themselves are put under it.
+    pub filter: Option<&'a Filter>,
+    /// The payload's environment, for hooks that have none of their own.
+    pub environment: &'a [CString],
+}
+
+/// The same, run by init.
+pub fn run_by_init(init: &ByInit<'_>, kind: &str, hooks: &[Hook], state: &HookState, directory: &Path) -> Result<(), Cause> {
     for (number, hook) in hooks.iter().enumerate() {
-        one(hook, state, directory, caller, filter).map_err(|cause| cause.context(format!("error running {kind} hook #{number}")))?;
+        one(hook, state, directory, init).map_err(|cause| cause.context(format!("error running {kind} hook #{number}")))?;
     }
     Ok(())
 }
@@ -62,25 +66,27 @@ pub fn run_for(
 /// Runs every hook; a failure does not keep the others from running (runtime.md, lifecycle step 13). Returns what failed.
 pub fn run_all(kind: &str, hooks: &[Hook], state: &HookState, directory: &Path) -> Vec<Cause> {
     let failed = |(number, hook): (usize, &Hook)| {
-        one(hook, state, directory, None, None).err().map(|cause| cause.context(format!("error running {kind} hook #{number}")))
+        one(hook, state, directory, &ByInit::default())
+            .err()
+            .map(|cause| cause.context(format!("error running {kind} hook #{number}")))
     };
     hooks.iter().enumerate().filter_map(failed).collect()
 }
 
-fn one(
-    hook: &Hook,
-    state: &HookState,
-    directory: &Path,
-    caller: Option<BorrowedFd<'_>>,
-    filter: Option<&Filter>,
-) -> Result<(), Cause> {
+fn one(hook: &Hook, state: &HookState, directory: &Path, init: &ByInit<'_>) -> Result<(), Cause> {
     let mut command = Command::new(&hook.path);
     if let Some((name, rest)) = hook.args.split_first() {
         command.arg0(name).args(rest);
     }
-    command.env_clear().envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
+    command.env_clear();
+    match &hook.env {
+        HookEnvironment::Given(env) => command.envs(env.iter().filter_map(|entry| entry.split_once('='))),
+        HookEnvironment::Payload => {
+            command.envs(init.environment.iter().filter_map(|entry| entry.to_str().ok()?.split_once('=')))
+        }
+    };
     command.current_dir(directory).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    if let Some(filter) = filter {
+    if let Some(filter) = init.filter {
         filter.put_over(&mut command)?;
     }
     let input = serde_json::to_vec(state).map_err(|error| Cause::from(error.to_string()))?;
@@ -89,7 +95,7 @@ fn one(
     command.process_group(leash.group().get());
     let mut child = command.spawn().map_err(|error| Cause::from(error).context(&hook.path))?;
     let deadline = hook.timeout_seconds.map(|seconds| (Instant::now() + Duration::from_secs(seconds.into()), seconds));
-    let ended = give(&mut child, &input).and_then(|()| attend(&mut child, deadline, caller));
+    let ended = give(&mut child, &input).and_then(|()| attend(&mut child, deadline, init.caller));
     if ended.is_ok() {
         leash.let_go()?;
     } else {

@@ -5,7 +5,7 @@
 use crate::console::Console;
 use crate::failure::{Cause, Failure};
 use crate::handshake::{FromInit, InitSide, ToInit};
-use crate::hooks::{self, HookState};
+use crate::hooks::{self, ByInit, HookState};
 use crate::paths::{Masks, Places};
 use crate::payload::{self, Program};
 use crate::stage::{Stage, Trace};
@@ -15,7 +15,7 @@ use wolffia_plan::{Actor, Groups, Ids, Mount, NamespaceKind, Plan, Process, Secc
 use wolffia_sys::process::{self, exit};
 use wolffia_sys::procfs::ProcHandle;
 use wolffia_sys::root::Root;
-use wolffia_sys::{fd, prctl, signals, socket};
+use wolffia_sys::{fd, poll, prctl, signals, socket};
 
 /// What init is given beside the plan.
 #[derive(Debug)]
@@ -61,6 +61,8 @@ impl Init<'_> {
         let Built { root, mounts, console } = self.build_root(&stage, &proc, channel, prepared)?;
         self.run_early_hooks(&stage, channel)?;
         self.enter_root(&stage, &Places { root: &root, mounts: &mounts })?;
+        // Before the payload's own limits hold: each is a descriptor.
+        drop(mounts);
         match &plan.process {
             Some(payload) => self.become_payload(&stage, channel, &root, payload, console).map(Some),
             None => Ok(None),
@@ -164,8 +166,9 @@ impl Init<'_> {
             let state = self.state.with("creating", Some(process::getpid().get()));
             // In the root that is about to be entered, as runc's hooks are: ldconfig of a driver's hook works on `.`.
             let root = self.plan.root.path.as_path();
+            let by_init = ByInit { caller: Some(channel.as_fd()), ..ByInit::default() };
             stage.act(Step::HooksCreateContainer, String::new, || {
-                hooks::run_for(Some(channel.as_fd()), None, "createContainer", &hooks.create_container, &state, root)
+                hooks::run_by_init(&by_init, "createContainer", &hooks.create_container, &state, root)
             })?;
         }
         Ok(())
@@ -242,16 +245,31 @@ impl Init<'_> {
             // What runs in the container runs under its filter, as with runc, also where this process itself is not yet under it.
             let filter = confine::last(&stage, payload)?;
             stage.act(Step::HooksStartContainer, String::new, || {
-                hooks::run_for(Some(channel.as_fd()), filter.as_ref(), "startContainer", hooks, &state, root)
+                let environment = program.environment();
+                let by_init = ByInit { caller: Some(channel.as_fd()), filter: filter.as_ref(), environment };
+                hooks::run_by_init(&by_init, "startContainer", hooks, &state, root)
             })?;
         }
         execute(&stage, channel, payload, &program)
     }
 
-    /// Only the host reaches the socket: it lies in the state directory. The first who connects and says start is obeyed.
+    /// Only the host reaches the socket: it lies in the state directory. The first who connects and says start is obeyed. A signal
+    /// that would end any other process ends this one too, although the kernel spares the first process of a pid namespace.
     fn accept_start(&self) -> Result<InitSide, Cause> {
         let listener = self.listener.as_ref().ok_or("there is no socket to wait on")?;
+        signals::block_all()?;
+        let deaths = signals::signalfd_all()?;
         loop {
+            let ready = poll::poll_readable(&[listener.as_fd(), deaths.as_fd()], None)?;
+            if ready.get(1) == Some(&true)
+                && let Some(signal) = signals::read_signal(&deaths)?
+                && signals::ends_by_default(signal.signo)
+            {
+                exit(128 + signal.signo);
+            }
+            if ready.first() != Some(&true) {
+                continue;
+            }
             let channel = InitSide::accepted(socket::accept(listener.as_fd())?);
             // A `start` that was killed before it said so is no start; the next one is waited for.
             if let Ok(ToInit::Start) = channel.receive() {

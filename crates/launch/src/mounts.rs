@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use wolffia_plan::{FsOption, HostPath, Mount, MountAttributes, MountFallback, MountKind, Opener};
 use wolffia_sys::fd::{FileKind, OFlags};
 use wolffia_sys::mount::{
-    self, FsContext, MOUNT_ATTR__ATIME, MOUNT_ATTR_IDMAP, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_RDONLY, OpenTree,
+    self, FsContext, MOUNT_ATTR__ATIME, MOUNT_ATTR_IDMAP, MOUNT_ATTR_NODEV, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, OpenTree,
 };
 use wolffia_sys::root::Root;
 use wolffia_sys::{Errno, fd, file};
@@ -80,15 +81,15 @@ pub(crate) fn set_attributes(mounted: BorrowedFd<'_>, attributes: &MountAttribut
 /// runtime took on the host is not such a copy, and must not be the way to lose them.
 fn respecting_locks(tree: BorrowedFd<'_>, attributes: &MountAttributes) -> Result<MountAttributes, Cause> {
     const ACCESS_TIME: u64 = MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME;
+    const LOCKABLE: u64 = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
     let has = mount::attributes(tree)?;
     let MountAttributes { set, clear, clear_unless_locked, .. } = *attributes;
     let changes_time = (set | clear) & ACCESS_TIME != 0 && set & ACCESS_TIME != has & ACCESS_TIME;
-    if has & clear & !ACCESS_TIME != 0 || changes_time {
-        let text = "the host's mount has flags that a user namespace cannot take away: leave their opposites out of the options";
+    if has & clear & LOCKABLE != 0 || changes_time {
+        let text = "the host's mount has flags that a user namespace cannot take away: leave their opposites out of the options (operation not permitted)";
         return Err(Cause { text: text.to_owned(), errno: Errno::EPERM.0 });
     }
-    let implied = if has & clear_unless_locked == 0 { clear_unless_locked } else { 0 };
-    Ok(MountAttributes { clear_unless_locked: implied, ..*attributes })
+    Ok(MountAttributes { clear_unless_locked: clear_unless_locked & !(has & LOCKABLE), ..*attributes })
 }
 
 /// The attributes that are for the mount alone, not for those below it.

@@ -99,6 +99,11 @@ fn go_words(errno: Errno) -> String {
 }
 
 impl Program {
+    /// The environment, complete.
+    pub fn environment(&self) -> &[CString] {
+        self.0.environment()
+    }
+
     /// Executes it. Returns only when that failed.
     pub fn execute(&self) -> Cause {
         let error = self.0.execute();

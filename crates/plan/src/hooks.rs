@@ -1,34 +1,34 @@
 //! Programs of the caller that run along the container's life.
 
-use crate::{Hook, Hooks, Refusal};
+use crate::{Hook, HookEnvironment, Hooks, Refusal};
 use wolffia_spec::oci;
 
-/// Reads `hooks`. `payload` is the environment of the process that starts: a startContainer hook without `env` gets it, as with
-/// runc, crun and youki, because it runs in the container; every other hook without `env` gets an empty one.
+/// Reads `hooks`. A startContainer hook without `env` gets the payload's, as with runc, crun and youki; any other an empty one.
 ///
 /// # Errors
 /// A path that is not absolute, and a timeout that is not above zero (config.md: MUST).
-pub(crate) fn plan_hooks(given: Option<&oci::Hooks>, payload: &[String]) -> Result<Hooks, Refusal> {
+pub(crate) fn plan_hooks(given: Option<&oci::Hooks>) -> Result<Hooks, Refusal> {
     let Some(given) = given else {
         return Ok(Hooks::default());
     };
+    let empty = HookEnvironment::Given(Vec::new());
     #[allow(deprecated, reason = "deprecated by the specification, and callers still use it")]
     let prestart = given.prestart();
     Ok(Hooks {
-        prestart: plan_list("/hooks/prestart", prestart, &[])?,
-        create_runtime: plan_list("/hooks/createRuntime", given.create_runtime(), &[])?,
-        create_container: plan_list("/hooks/createContainer", given.create_container(), &[])?,
-        start_container: plan_list("/hooks/startContainer", given.start_container(), payload)?,
-        poststart: plan_list("/hooks/poststart", given.poststart(), &[])?,
-        poststop: plan_list("/hooks/poststop", given.poststop(), &[])?,
+        prestart: plan_list("/hooks/prestart", prestart, &empty)?,
+        create_runtime: plan_list("/hooks/createRuntime", given.create_runtime(), &empty)?,
+        create_container: plan_list("/hooks/createContainer", given.create_container(), &empty)?,
+        start_container: plan_list("/hooks/startContainer", given.start_container(), &HookEnvironment::Payload)?,
+        poststart: plan_list("/hooks/poststart", given.poststart(), &empty)?,
+        poststop: plan_list("/hooks/poststop", given.poststop(), &empty)?,
     })
 }
 
-fn plan_list(field: &str, given: &Option<Vec<oci::Hook>>, default_env: &[String]) -> Result<Vec<Hook>, Refusal> {
-    given.iter().flatten().enumerate().map(|(index, hook)| plan_hook(&format!("{field}/{index}"), hook, default_env)).collect()
+fn plan_list(field: &str, given: &Option<Vec<oci::Hook>>, default: &HookEnvironment) -> Result<Vec<Hook>, Refusal> {
+    given.iter().flatten().enumerate().map(|(index, hook)| plan_hook(&format!("{field}/{index}"), hook, default)).collect()
 }
 
-fn plan_hook(field: &str, hook: &oci::Hook, default_env: &[String]) -> Result<Hook, Refusal> {
+fn plan_hook(field: &str, hook: &oci::Hook, default: &HookEnvironment) -> Result<Hook, Refusal> {
     let path = hook.path().to_str().filter(|path| path.starts_with('/')).ok_or_else(|| {
         Refusal::new(
             format!("{field}/path"),
@@ -37,16 +37,14 @@ fn plan_hook(field: &str, hook: &oci::Hook, default_env: &[String]) -> Result<Ho
         )
     })?;
     let args = hook.args().clone().filter(|args| !args.is_empty()).unwrap_or_else(|| vec![path.to_owned()]);
-    let env = hook.env().clone().unwrap_or_else(|| default_env.to_vec());
-    if [path]
-        .into_iter()
-        .chain(args.iter().map(String::as_str))
-        .chain(env.iter().map(String::as_str))
-        .any(|text| text.contains('\0'))
-    {
+    let given = hook.env().as_deref();
+    let env = given.map_or_else(|| default.clone(), |env| HookEnvironment::Given(env.to_vec()));
+    let texts =
+        [path].into_iter().chain(args.iter().map(String::as_str)).chain(given.unwrap_or_default().iter().map(String::as_str));
+    if texts.into_iter().any(|text| text.contains('\0')) {
         return Err(Refusal::new(field, "the hook contains a nul byte", "remove it"));
     }
-    if let Some(index) = env.iter().position(|entry| !entry.contains('=')) {
+    if let Some(index) = given.unwrap_or_default().iter().position(|entry| !entry.contains('=')) {
         return Err(Refusal::new(
             format!("{field}/env/{index}"),
             "invalid environment variable: missing '='",

@@ -436,8 +436,18 @@ pub struct Hook {
     pub path: String,
     /// `argv`, `argv[0]` included; the path when the configuration gives none.
     pub args: Vec<String>,
-    pub env: Vec<String>,
+    pub env: HookEnvironment,
     pub timeout_seconds: Option<u32>,
+}
+
+/// A hook's environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HookEnvironment {
+    /// Exactly this.
+    Given(Vec<String>),
+    /// The payload's, as execution completes it: for a startContainer hook that brings none, because it runs in the container.
+    Payload,
 }
 
 /// The payload: for `create` and for `exec` alike.

@@ -4,9 +4,9 @@ use crate::host::Host;
 use crate::mounts::Surroundings;
 use crate::process::{ProcessContext, Role};
 use crate::{
-    Actor, Descriptors, Ids, NamespaceKind, Namespaces, Opener, Plan, Process, Recorded, Refusal, Request, SeccompFilter, cgroup, devices,
-    hooks, ids, mounts, namespaces, netdevices, paths, plan_process, plan_seccomp, root, scheduling, self_protection, sysctl,
-    unsupported, version,
+    Actor, Descriptors, Ids, NamespaceKind, Namespaces, Opener, Plan, Process, Recorded, Refusal, Request, SeccompFilter, cgroup,
+    devices, hooks, ids, mounts, namespaces, netdevices, paths, plan_process, plan_seccomp, root, scheduling, self_protection,
+    sysctl, unsupported, version,
 };
 use wolffia_spec::{Config, oci};
 
@@ -49,7 +49,7 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
         masked_paths: paths::plan_paths("/linux/maskedPaths", linux.masked_paths())?,
         readonly_paths: paths::plan_paths("/linux/readonlyPaths", linux.readonly_paths())?,
         sysctl: sysctl::plan_sysctl(linux, &namespaces)?,
-        hooks: hooks::plan_hooks(spec.hooks().as_ref(), process.as_ref().map_or(&[], |process| process.env.as_slice()))?,
+        hooks: hooks::plan_hooks(spec.hooks().as_ref())?,
         session_keyring: !request.no_new_keyring,
         // The same condition: what init's user namespace takes away, the runtime still has.
         tuned_by: if root.opened_by == Opener::Parent { Actor::Parent } else { Actor::Init },

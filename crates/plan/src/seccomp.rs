@@ -134,7 +134,8 @@ fn plan_listener(profile: &Profile) -> Result<Option<SeccompListener>, Refusal> 
     // The listener reaches the runtime by a message of the process that has just loaded the filter.
     let sends = |name: &String| name == "sendmsg";
     let notified = profile.rules().iter().enumerate().filter(|(_, rule)| rule.action() == Action::Notify);
-    for (rule, name) in notified.filter_map(|(at, rule)| Some((at, rule.names().iter().position(sends)?))) {
+    let refused = notified.filter_map(|(at, rule)| Some((at, rule.names().iter().position(sends)?))).next();
+    if let Some((rule, name)) = refused {
         return Err(Refusal::new(
             format!("{FIELD}/syscalls/{rule}/names/{name}"),
             "SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall",

@@ -368,11 +368,7 @@ fn environment(env: Value, uid: u32) -> Vec<String> {
 
 #[test]
 fn the_environment() {
-    assert_eq!(
-        environment(json!(["A=1", "B=2", "A=3=4"]), 0),
-        ["B=2", "A=3=4"],
-        "the last one counts, in its place"
-    );
+    assert_eq!(environment(json!(["A=1", "B=2", "A=3=4"]), 0), ["B=2", "A=3=4"], "the last one counts, in its place");
     assert_eq!(environment(json!(["HOME=/srv", "X="]), 0), ["HOME=/srv", "X="]);
     assert_eq!(environment(json!(["HOME="]), 5), [""; 0], "an empty HOME is none");
 }

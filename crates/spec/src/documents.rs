@@ -197,15 +197,8 @@ const SECCOMP_ACTIONS: [&str; 9] = [
     "SCMP_ACT_TRAP",
 ];
 
-const SECCOMP_OPERATORS: [&str; 7] = [
-    "SCMP_CMP_EQ",
-    "SCMP_CMP_GE",
-    "SCMP_CMP_GT",
-    "SCMP_CMP_LE",
-    "SCMP_CMP_LT",
-    "SCMP_CMP_MASKED_EQ",
-    "SCMP_CMP_NE",
-];
+const SECCOMP_OPERATORS: [&str; 7] =
+    ["SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"];
 
 /// Those that a filter can be made for; the others of the specification are recognised, and are never the kernel's.
 const SECCOMP_ARCHS: [&str; 8] = [

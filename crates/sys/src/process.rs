@@ -228,10 +228,14 @@ pub struct Image {
 impl Image {
     pub fn new(path: CString, argv: Vec<CString>, envp: Vec<CString>) -> Self {
         // A string's bytes stay where they are when the string itself is moved.
-        let pointers =
-            |list: &[CString]| list.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>();
+        let pointers = |list: &[CString]| list.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>();
         let (argv_pointers, envp_pointers) = (pointers(&argv), pointers(&envp));
         Self { path, argv, envp, argv_pointers, envp_pointers }
+    }
+
+    /// The environment that the program will have.
+    pub fn environment(&self) -> &[CString] {
+        &self.envp
     }
 
     pub fn path(&self) -> &CStr {

@@ -60,6 +60,13 @@ pub fn read_signal(fd: impl AsFd) -> Result<Option<SignalInfo>> {
     Ok(Some(SignalInfo { signo, pid: Pid::from_raw(sender) }))
 }
 
+/// Whether a signal ends a process that has no handler for it (signal(7)).
+pub fn ends_by_default(signal: i32) -> bool {
+    let harmless =
+        [libc::SIGCHLD, libc::SIGCONT, libc::SIGURG, libc::SIGWINCH, libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+    !harmless.contains(&signal)
+}
+
 /// What exec hands on and the payload must not get from us: ignored signals and a blocking mask.
 pub fn reset_for_exec() -> Result<()> {
     reset_all_to_default()?;

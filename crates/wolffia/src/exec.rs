@@ -219,6 +219,10 @@ impl Overrides {
             sets.set_bounding(with(sets.bounding()));
             sets.set_effective(with(sets.effective()));
             sets.set_permitted(with(sets.permitted()));
+            // As runc: only where the configuration has inheritable ones, without which no ambient one can be.
+            if sets.inheritable().as_ref().is_some_and(|set| !set.is_empty()) {
+                sets.set_ambient(with(sets.ambient()));
+            }
         }
         process.set_capabilities(Some(sets));
         Ok(())

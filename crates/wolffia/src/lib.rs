@@ -41,9 +41,9 @@ pub use runtime::Runtime;
 pub use terminal::{Kept, Terminal};
 pub use wolffia_host::doctor;
 pub use wolffia_launch::{Failure, Running, TraceLine};
+pub use wolffia_plan::{CgroupManager, Host, Plan, Recorded, Refusal, Step, mount_option_names};
 /// Profiles of system calls: reading, compiling, explaining.
 pub use wolffia_seccomp as seccomp;
-pub use wolffia_plan::{CgroupManager, Host, Plan, Recorded, Refusal, Step, mount_option_names};
 pub use wolffia_spec as spec;
 pub use wolffia_spec::oci;
 pub use wolffia_state::{ContainerId, Status};
