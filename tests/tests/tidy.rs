@@ -7,7 +7,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("runtime-bin", &["wolffia"]),
     (
         "crates/wolffia",
-        &["wolffia-launch", "wolffia-cgroup", "wolffia-state", "wolffia-host", "wolffia-plan", "wolffia-spec", "wolffia-sys"],
+        &[
+            "wolffia-launch",
+            "wolffia-cgroup",
+            "wolffia-state",
+            "wolffia-host",
+            "wolffia-plan",
+            "wolffia-spec",
+            "wolffia-seccomp",
+            "wolffia-sys",
+        ],
     ),
     ("crates/launch", &["wolffia-plan", "wolffia-sys"]),
     ("crates/cgroup", &["wolffia-plan", "wolffia-sys"]),
