@@ -20,7 +20,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 /// How long init may live on after the runtime was killed.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A step with more acts than this (one mount, one device each) is not broken at every one of them.
 const MOST_ACTS: u32 = 2;
 

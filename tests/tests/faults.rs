@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use wolffia_tests::faults::{Broken, Fault, Kind, Lab, Variant, prepare};
 use wolffia_tests::{ANYBODY, Case, Identity, ROOT, json, scenario, wait_until};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Where subordinate ids make no difference.
 const BOTH: &[Identity] = &[Identity::Root, Identity::User { subordinate: false }];
 
