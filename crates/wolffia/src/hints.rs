@@ -62,13 +62,7 @@ pub fn cure(failure: &Failure) -> &'static str {
         (Step::Scheduler | Step::IoPriority, Errno::EPERM) => {
             "a better priority takes CAP_SYS_NICE; a real-time policy, a cgroup with real-time budget too"
         }
-        (Step::SeccompEarly | Step::SeccompNotify | Step::Seccomp, Errno::EINVAL) => {
-            "this kernel does not know one of linux.seccomp.flags, or has no filters: `wolffia features` and `wolffia doctor` say which"
-        }
-        (Step::SeccompEarly | Step::SeccompNotify, Errno::EBUSY) => "an outer container's filter has a listener already: the kernel takes one only",
-        (Step::SeccompEarly | Step::SeccompNotify, Errno::ENOENT | Errno::ECONNREFUSED) => {
-            "start the agent that linux.seccomp.listenerPath names before the container"
-        }
+        (Step::SeccompEarly | Step::SeccompNotify | Step::Seccomp, _) => filter(errno),
         (Step::Identity, Errno::EINVAL) => "the user or group has no mapping in the container's user namespace",
         (Step::Cwd, Errno::EACCES) => "the container's user cannot enter process.cwd",
         (Step::Cwd, Errno::ELOOP) => "process.cwd must not lead through a link of /proc",
@@ -79,6 +73,17 @@ pub fn cure(failure: &Failure) -> &'static str {
             "the file must be executable by process.user and not lie on a noexec mount"
         }
         (Step::Exec, Errno::ENOEXEC) => "not a program for this machine, or a script without a `#!` line",
+        _ => "",
+    }
+}
+
+fn filter(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EINVAL => {
+            "this kernel does not know one of linux.seccomp.flags, or has no filters: `wolffia features` and `wolffia doctor` say which"
+        }
+        Errno::EBUSY => "an outer container's filter has a listener already: the kernel takes one only",
+        Errno::ENOENT | Errno::ECONNREFUSED => "start the agent that linux.seccomp.listenerPath names before the container",
         _ => "",
     }
 }
