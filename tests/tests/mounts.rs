@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use wolffia_tests::{ANYBODY, Case, ROOT, ROOTLESS, Rootfs, USER, json, scenario};
+use wolffia_tests::{ANYBODY, Bundle, Case, ROOT, ROOTLESS, Rootfs, USER, json, scenario};
 
 /// A bind mount in the terms of a configuration.
 fn bind(source: &Path, destination: &str, options: &[&str]) -> serde_json::Value {
@@ -367,14 +367,23 @@ fn sysfs_without_a_network_namespace_is_the_hosts() {
     });
 }
 
-/// A second user namespace sees a /proc with masks over it; the kernel refuses a new one there.
+/// The sandbox's profile denies new namespaces; without it a second user namespace sees a /proc with masks over it, and the kernel
+/// refuses a new one there.
 #[test]
 fn a_sandbox_in_a_sandbox_works_or_says_why_not() {
     scenario(USER, |case| {
         let binary = case.binary();
         let directory = binary.parent().unwrap().to_str().unwrap();
         let inner = format!("{} --root /tmp/w sandbox -- echo inner", binary.display());
-        let outcome = case.wolffia().args(["sandbox", "--ro", directory, "--", "sh", "-c", &inner]).run();
+        let outer = ["--ro", directory, "--", "sh", "-c", &inner];
+        let outcome = case.wolffia().arg("sandbox").args(outer).run();
+        outcome.fails(125, "inside another container or sandbox its seccomp profile denies new namespaces");
+
+        let bundle = Bundle::new(case.directory("outer"));
+        let config = case.wolffia().args(["sandbox", "--print-config"]).args(outer).run().succeeds();
+        std::fs::write(bundle.path().join("config.json"), config).unwrap();
+        bundle.edit(|config| drop(config["linux"].as_object_mut().unwrap().remove("seccomp")));
+        let outcome = case.run(&bundle);
         let explained = outcome.code() == 125 && outcome.stderr.contains("start that one with an unmasked /proc");
         assert!(outcome.stdout == "inner\n" || explained, "{outcome}");
     });

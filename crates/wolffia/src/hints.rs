@@ -12,6 +12,9 @@ pub fn cure(failure: &Failure) -> &'static str {
             "an unprivileged user needs a user namespace that the kernel allows: see kernel.unprivileged_userns_clone, \
              user.max_user_namespaces and kernel.apparmor_restrict_unprivileged_userns, or run `wolffia doctor`"
         }
+        (Step::NamespacesClone, Errno::ENOSYS) => {
+            "clone3(2) takes Linux 5.3; inside another container or sandbox its seccomp profile denies new namespaces: start that one without it"
+        }
         (Step::NamespacesClone, Errno::ENOSPC) => {
             "a limit on namespaces is reached: raise user.max_user_namespaces and its siblings (namespaces(7)), or nest less deeply"
         }
