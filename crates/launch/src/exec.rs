@@ -124,7 +124,7 @@ impl Tenant<'_, '_> {
             // The bridge did this before it joined; said again, because a change of user could have undone it.
             prctl::set_dumpable(false)?;
             process::setsid()?;
-            fd::close_range_cloexec(3)?;
+            crate::payload::close_others(Some(payload), &[channel.as_fd()])?;
             channel.expect("Proceed").map(drop)
         })?;
         if let Some(id) = exec.keyring {

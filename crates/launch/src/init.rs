@@ -15,7 +15,7 @@ use wolffia_plan::{Actor, Groups, Ids, Mount, NamespaceKind, Plan, Process, Secc
 use wolffia_sys::process::{self, exit};
 use wolffia_sys::procfs::ProcHandle;
 use wolffia_sys::root::Root;
-use wolffia_sys::{fd, poll, prctl, signals, socket};
+use wolffia_sys::{poll, prctl, signals, socket};
 
 /// What init is given beside the plan.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Init<'_> {
             stage.act(Step::SessionStart, || "hide from ptrace".into(), || prctl::set_dumpable(false))?;
         }
         let mut prepared = Prepared::default();
-        stage.act(Step::SessionStart, String::new, || enter_session(channel, &mut prepared))?;
+        stage.act(Step::SessionStart, String::new, || self.enter_session(channel, &mut prepared))?;
         // Opened now, while it is the host's: every later write to /proc goes through it (CVE-2025-52881).
         let proc = stage.act(Step::TimeOffsets, || "/proc".into(), ProcHandle::open)?;
         if self.plan.namespaces.is_new(NamespaceKind::Time) {
@@ -66,6 +66,20 @@ impl Init<'_> {
         match &plan.process {
             Some(payload) => self.become_payload(&stage, channel, &root, payload, console).map(Some),
             None => Ok(None),
+        }
+    }
+
+    /// A session of its own; nothing stays open that the runtime had; then the runtime's word is awaited.
+    fn enter_session(&self, channel: &InitSide, prepared: &mut Prepared) -> Result<(), Cause> {
+        process::setsid()?;
+        let keep: Vec<_> = [channel.as_fd()].into_iter().chain(self.listener.as_ref().map(AsFd::as_fd)).collect();
+        payload::close_others(self.plan.process.as_ref(), &keep)?;
+        loop {
+            match channel.receive()? {
+                ToInit::Sources(sources) => prepared.0.extend(sources),
+                ToInit::Proceed => return Ok(()),
+                other => return Err(format!("expected Proceed, got {other:?}").into()),
+            }
         }
     }
 
@@ -348,19 +362,6 @@ pub(crate) fn execute(
         filter.load().map_err(|error| Failure::new(Step::Seccomp, "", error))?;
     }
     Err(Failure::new(Step::Exec, "", program.execute()))
-}
-
-/// A session of its own; everything that the runtime had open is closed by exec; then the runtime's word is awaited.
-fn enter_session(channel: &InitSide, prepared: &mut Prepared) -> Result<(), Cause> {
-    process::setsid()?;
-    fd::close_range_cloexec(3)?;
-    loop {
-        match channel.receive()? {
-            ToInit::Sources(sources) => prepared.0.extend(sources),
-            ToInit::Proceed => return Ok(()),
-            other => return Err(format!("expected Proceed, got {other:?}").into()),
-        }
-    }
 }
 
 pub(crate) fn hand_over(channel: &InitSide, console: Console) -> Result<Console, Cause> {

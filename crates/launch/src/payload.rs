@@ -3,7 +3,7 @@
 use crate::failure::Cause;
 use crate::home;
 use std::ffi::CString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use wolffia_plan::{ContainerPath, Descriptors, Process};
 use wolffia_sys::fd::{FileKind, OFlags};
 use wolffia_sys::process::Image;
@@ -112,9 +112,20 @@ impl Program {
     }
 }
 
+/// Lets go of what the runtime had open, but for `keep` and for what is the payload's: a hook of the image, or a neighbour who may
+/// trace us, shall find no directory of the host here.
+pub fn close_others(payload: Option<&Process>, keep: &[BorrowedFd<'_>]) -> Result<(), Cause> {
+    fd::close_range_cloexec(3)?;
+    Ok(fd::close_all_but(first_of_ours(payload.map(|payload| payload.descriptors).unwrap_or_default()), keep)?)
+}
+
+fn first_of_ours(descriptors: Descriptors) -> u32 {
+    3 + descriptors.listen + descriptors.preserve
+}
+
 /// Everything above the payload's own descriptors is closed by its exec.
 pub fn leave_open_only(descriptors: Descriptors) -> Result<(), Cause> {
-    let first_of_ours = 3 + descriptors.listen + descriptors.preserve;
+    let first_of_ours = first_of_ours(descriptors);
     fd::close_range_cloexec(first_of_ours)?;
     for number in 3..first_of_ours {
         if !file::inherit(number)? {

@@ -292,6 +292,27 @@ pub fn close_range_cloexec(first: u32) -> Result<()> {
     check(outcome, "close_range", || format!("{first}, MAX, CLOSE_RANGE_CLOEXEC")).map(drop)
 }
 
+/// Closes every descriptor from `first` on but `keep`, whoever owned it: for a process that was forked for a task of its own and never
+/// returns to the owners. Close-on-exec is too late where others may get to look into the process before its exec.
+pub fn close_all_but(first: u32, keep: &[BorrowedFd<'_>]) -> Result<()> {
+    let mut kept: Vec<u32> = keep.iter().map(|fd| fd.as_raw_fd().cast_unsigned()).filter(|number| *number >= first).collect();
+    kept.sort_unstable();
+    let mut from = first;
+    for number in kept {
+        if from < number {
+            close_range(from, number - 1)?;
+        }
+        from = number + 1;
+    }
+    close_range(from, u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> Result<()> {
+    // SAFETY: close_range touches no memory; the caller of `close_all_but` says that the owners never use these again.
+    let outcome = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    check(outcome, "close_range", || format!("{first}, {last}")).map(drop)
+}
+
 /// Whether exec closes `fd`.
 pub fn set_cloexec(fd: impl AsFd, cloexec: bool) -> Result<()> {
     let fd = fd.as_fd();
