@@ -1,5 +1,7 @@
 //! What the payload inherits: three streams, and what was handed on by name.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 use wolffia_tests::{ANYBODY, Bundle, Case, scenario, wait_until};

@@ -1,5 +1,7 @@
 //! The library in another program.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 use wolffia_tests::{ANYBODY, build_example, example, scenario};
 
 #[test]

@@ -1,5 +1,7 @@
 //! Further processes in a container.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 use std::time::Duration;
 use wolffia_tests::{ANYBODY, Call, Case, Identity, ROOT, Rootfs, SUBIDS, json, scenario, wait_until};
 
@@ -152,7 +154,7 @@ fn detached_it_returns_with_the_pid_in_a_file() {
         let file = case.path("pid");
         exec(case, &["--detach", "--pid-file", file.to_str().unwrap()], &id, &["sleep", "301"]).run().succeeds();
         let pid = std::fs::read_to_string(&file).unwrap();
-        assert!(std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap().starts_with("sleep\0301"), "{pid:?}");
+        assert!(std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap().starts_with("sleep\u{0}301"), "{pid:?}");
         let pids = case.wolffia().args(["ps", "--format", "json", &id]).run().succeeds();
         assert!(pids.contains(&pid), "{pids}");
     });

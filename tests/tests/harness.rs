@@ -1,5 +1,7 @@
 //! The harness itself: what a scenario leaves behind is found, and what it starts is a user's as it says.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 use wolffia_tests::{ANYBODY, Identity, ROOT, ROOTLESS, scenario, scenario_fails};
 
 #[test]

@@ -1,5 +1,7 @@
 //! Programs that a configuration runs at six moments of a container's life.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 use serde_json::Map;
 use std::path::Path;
 use std::time::{Duration, Instant};

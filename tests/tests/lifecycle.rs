@@ -1,5 +1,7 @@
 //! A container's life: run, create, start, state, kill, delete, list, ps.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 use std::time::Duration;
 use wolffia_tests::{ANYBODY, Rootfs, Value, json, scenario, wait_until};
 

@@ -1,5 +1,7 @@
 //! What the runtime says, to people and to machines.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 use wolffia_tests::{ANYBODY, Case, Outcome, Value, json, scenario};
 
 /// A run that fails at a named step.

@@ -1,5 +1,7 @@
 //! Mounts, masks and read-only paths.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use wolffia_tests::{ANYBODY, Bundle, Case, ROOT, ROOTLESS, Rootfs, USER, json, scenario};

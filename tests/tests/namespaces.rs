@@ -1,5 +1,7 @@
 //! New and joined namespaces, and the ids of user namespaces.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 use rustix::process::Signal;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;

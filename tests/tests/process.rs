@@ -1,5 +1,7 @@
 //! What a configuration says about the process, and kernel parameters.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 use std::os::unix::fs::MetadataExt;
 use wolffia_tests::{ANYBODY, Case, Identity, Outcome, ROOT, ROOTLESS, USER, Value, json, scenario};
 

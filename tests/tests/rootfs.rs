@@ -1,5 +1,7 @@
 //! Kinds of root file systems.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 use wolffia_tests::{ANYBODY, Identity, Rootfs, json, scenario};
 
 const MANY_IDS: &[Identity] = &[Identity::Root, Identity::User { subordinate: true }];

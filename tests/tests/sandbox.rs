@@ -1,5 +1,7 @@
 //! The main job: `wolffia sandbox -- CMD`, with nothing set up.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 use std::collections::BTreeSet;
 use wolffia_tests::{ANYBODY, Bundle, Call, Case, USER, json, scenario};
 

@@ -4,6 +4,7 @@
 //! The payloads are machine code: a libc would make calls of its own.
 
 #![cfg(target_arch = "x86_64")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use std::io::IoSliceMut;

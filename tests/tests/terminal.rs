@@ -1,5 +1,7 @@
 //! Terminals: the caller's own, and one that is sent through a socket. As with runc, a line ends with a newline alone.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 use rustix::termios::LocalModes;
 use std::time::Duration;
 use wolffia_tests::{ANYBODY, Bundle, Case, ConsoleSocket, Pty, json, scenario, wait_until};

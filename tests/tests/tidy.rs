@@ -1,5 +1,7 @@
 //! Rules of the house that a machine can look at.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 use std::path::{Path, PathBuf};
 
 /// What each package may depend on among ours: the arrows of docs/architecture.md.

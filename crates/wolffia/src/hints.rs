@@ -8,22 +8,7 @@ use wolffia_sys::Errno;
 pub fn cure(failure: &Failure) -> &'static str {
     let errno = Errno(failure.errno);
     match (failure.step, errno) {
-        (Step::NamespacesClone, Errno::EPERM | Errno::EACCES) => {
-            "an unprivileged user needs a user namespace that the kernel allows: see kernel.unprivileged_userns_clone, \
-             user.max_user_namespaces and kernel.apparmor_restrict_unprivileged_userns, or run `wolffia doctor`"
-        }
-        (Step::NamespacesClone, Errno::ENOSYS) => {
-            "clone3(2) takes Linux 5.3; inside another container or sandbox its seccomp profile denies new namespaces: start that one without it"
-        }
-        (Step::NamespacesClone, Errno::ENOSPC) => {
-            "a limit on namespaces is reached: raise user.max_user_namespaces and its siblings (namespaces(7)), or nest less deeply"
-        }
-        (Step::NamespacesClone, Errno::EAGAIN) => {
-            "a limit on processes is reached: RLIMIT_NPROC or pids.max of the runtime's cgroup"
-        }
-        (Step::NamespacesClone, Errno::EBUSY) => {
-            "the container's cgroup hands controllers down, so it can hold no process (cgroups(7))"
-        }
+        (Step::NamespacesClone, _) => clone(errno),
         (Step::NamespacesJoin, Errno::EPERM) => {
             "joining a namespace takes CAP_SYS_ADMIN over it: join its user namespace too, or run as its owner"
         }
@@ -87,6 +72,24 @@ fn filter(errno: Errno) -> &'static str {
         }
         Errno::EBUSY => "an outer container's filter has a listener already: the kernel takes one only",
         Errno::ENOENT | Errno::ECONNREFUSED => "start the agent that linux.seccomp.listenerPath names before the container",
+        _ => "",
+    }
+}
+
+fn clone(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EPERM | Errno::EACCES => {
+            "an unprivileged user needs a user namespace that the kernel allows: see kernel.unprivileged_userns_clone, \
+             user.max_user_namespaces and kernel.apparmor_restrict_unprivileged_userns, or run `wolffia doctor`"
+        }
+        Errno::ENOSYS => {
+            "clone3(2) takes Linux 5.3; inside another container or sandbox its seccomp profile denies new namespaces: start that one without it"
+        }
+        Errno::ENOSPC => {
+            "a limit on namespaces is reached: raise user.max_user_namespaces and its siblings (namespaces(7)), or nest less deeply"
+        }
+        Errno::EAGAIN => "a limit on processes is reached: RLIMIT_NPROC or pids.max of the runtime's cgroup",
+        Errno::EBUSY => "the container's cgroup hands controllers down, so it can hold no process (cgroups(7))",
         _ => "",
     }
 }

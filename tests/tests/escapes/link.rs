@@ -4,6 +4,9 @@ use crate::canary::{Canary, KERNEL_FILE};
 use std::os::unix::fs::symlink;
 use wolffia_tests::{ANYBODY, Bundle, Case, Value, json, scenario};
 
+/// Puts a trap into a bundle.
+type Trap<'a> = &'a dyn Fn(&Case, &Bundle);
+
 fn tmpfs(destination: &str) -> Value {
     json!({ "destination": destination, "type": "tmpfs", "source": "tmpfs", "options": ["nosuid"] })
 }
@@ -147,7 +150,7 @@ fn cve_2026_88264_a_linked_console_makes_no_file() {
         let canary = Canary::new(case);
         let with_terminal = |bundle: &Bundle| {
             bundle.edit(|config| config["process"]["terminal"] = json!(true));
-            let socket = wolffia_tests::ConsoleSocket::listen(case.path(&format!("{}", case.id())));
+            let socket = wolffia_tests::ConsoleSocket::listen(case.path(&case.id()));
             let call = case.call_on("run", bundle, &case.id()).arg("--detach").arg("--console-socket").arg(socket.path());
             (call.run(), socket)
         };
@@ -194,7 +197,7 @@ fn cve_2025_31133_masks_do_not_depend_on_the_images_null() {
     scenario(ANYBODY, |case| {
         let canary = Canary::new(case);
         let secret = "cat /secret /secrets/one; echo overwritten > /secret; cat /instead";
-        let traps: [&dyn Fn(&Case, &Bundle); 4] = [
+        let traps: [Trap<'_>; 4] = [
             &|_, bundle| replace_by_link(bundle, "dev/null", "/instead"),
             &|_, bundle| replace_by_link(bundle, "dev/null", &format!("/proc/{KERNEL_FILE}")),
             &|_, bundle| std::fs::write(bundle.rootfs().join("dev/null"), "a file").unwrap(),

@@ -4,6 +4,8 @@
 //! The traps know nothing of wolffia: `WOLFFIA_BIN=/usr/sbin/runc cargo test -p wolffia-tests --test escapes` shows which of them
 //! still catch another runtime (docs/security.md has the table).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 mod canary;
 mod exec;
 mod identity;
