@@ -5,7 +5,7 @@ use crate::home;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd};
 use wolffia_plan::{ContainerPath, Descriptors, Process};
-use wolffia_sys::fd::{FileKind, OFlags};
+use wolffia_sys::fd::OFlags;
 use wolffia_sys::process::Image;
 use wolffia_sys::root::Root;
 use wolffia_sys::{Errno, fd, file, process};
@@ -81,8 +81,7 @@ fn search(name: &str, env: &[String]) -> Result<String, Cause> {
 
 /// Whether execve(2) would take the file, as far as mode bits tell.
 fn executable(path: &str) -> Result<(), Errno> {
-    let stat = fd::path_stat(path).map_err(|error| error.errno)?;
-    if stat.kind == FileKind::Directory {
+    if file::is_directory(path).map_err(|error| error.errno)? {
         return Err(Errno::EISDIR);
     }
     file::may_execute(path).map_err(|error| error.errno)
