@@ -177,6 +177,11 @@ impl Case {
         read()
     }
 
+    /// Whether the process's user has ranges, also where the scenario makes no use of them.
+    pub fn has_subordinate_ids(&self) -> bool {
+        own_ranges().is_some() && Identity::User { subordinate: true }.obstacle().is_none()
+    }
+
     /// Lines of uid and gid maps for a user who has more than one id.
     pub fn mappings(&self) -> Option<(Value, Value)> {
         if self.identity != (Identity::User { subordinate: true }) {

@@ -181,7 +181,7 @@ fn mappings_are_derived_when_there_are_none() {
         let out = case.run_shell("cat /proc/self/uid_map", remove).succeeds();
         let lines: Vec<Vec<&str>> = out.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[0], ["0", &*case.own_id().to_string(), "1"], "{out}");
-        assert_eq!(lines.len(), if case.mappings().is_some() { 2 } else { 1 }, "{out}");
+        assert_eq!(lines.len(), if case.has_subordinate_ids() { 2 } else { 1 }, "{out}");
     });
 }
 
