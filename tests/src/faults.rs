@@ -9,10 +9,10 @@ use crate::rootfs::Rootfs;
 use crate::scratch;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::symlink;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -110,6 +110,8 @@ pub struct Lab<'a> {
     pub bundle: Bundle,
     variant: Variant,
     console: UnixListener,
+    /// Where the last call's terminals are waiting to be received: a container whose terminal nobody has is hung up.
+    terminals: RefCell<Vec<UnixStream>>,
     mounts: String,
     id: String,
     calls: Cell<u32>,
@@ -121,7 +123,8 @@ impl<'a> Lab<'a> {
         let mounts = mounts();
         let console = UnixListener::bind(case.path("console.sock")).unwrap();
         console.set_nonblocking(true).unwrap();
-        let lab = Self { case, bundle, variant, console, mounts, id: case.id(), calls: Cell::new(0) };
+        let lab =
+            Self { case, bundle, variant, console, terminals: RefCell::default(), mounts, id: case.id(), calls: Cell::new(0) };
         case.directory("hooks");
         std::fs::create_dir_all(case.path("shared")).unwrap();
         lab.bundle.edit(|config| lab.enrich(config));
@@ -338,7 +341,7 @@ impl<'a> Lab<'a> {
     }
 
     fn take_terminals(&self) {
-        while self.console.accept().is_ok() {}
+        self.terminals.replace(std::iter::from_fn(|| self.console.accept().ok()).map(|(stream, _)| stream).collect());
     }
 
     /// Asserts that nothing of the container is left: now, or when the kernel has finished with what was killed.

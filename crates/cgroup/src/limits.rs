@@ -30,7 +30,10 @@ impl Cgroup {
             return Err(refused(dir, write.clone(), error));
         }
         if write.controller != "cgroup" && !controllers::has(dir, &write.controller)? {
-            controllers::hand_down(self.mount(), self.path(), write)?;
+            match controllers::hand_down(self.mount(), self.path(), write) {
+                Err(_) if write.if_absent == IfAbsent::Skip => return Ok(()),
+                handed => handed?,
+            }
         }
         let write = match &write.if_absent {
             IfAbsent::Skip if !dir.has(&write.file)? => return Ok(()),

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use wolffia_cgroup::{Cgroup, Happening};
 use wolffia_plan::Host;
-use wolffia_plan::resources::{Resources, resources};
+use wolffia_plan::resources::{Resources, plan_resources};
 use wolffia_spec::oci;
 
 /// An area whose `cgroup` has all of these controllers.
@@ -35,7 +35,7 @@ fn converted(config: serde_json::Value) -> Resources {
         "cgroups": {"layout": "absent"}, "lsm": {"apparmor": false, "selinux": false}, "umask": 18,
     }))
     .unwrap();
-    resources(&config, &host).unwrap()
+    plan_resources(Some(&config), &host).unwrap()
 }
 
 fn limited(area: &Area, config: serde_json::Value) -> Cgroup {

@@ -46,7 +46,7 @@ pub(crate) fn plan_capabilities(
     };
     let mut set = |name: &str, wanted: &Option<oci::Capabilities>| {
         let available = keep(name, bits(wanted), grantable, "the kernel does not know it, or the runtime has not got it");
-        keep(name, available, !context.withheld_capabilities, "no device program bounds it in this version")
+        keep(name, available, !context.withheld_capabilities, "no device program bounds it")
     };
     let (bounding, permitted) = (set("bounding", given.bounding()), set("permitted", given.permitted()));
     let (effective, inheritable, ambient) =

@@ -1,22 +1,29 @@
 //! Where the container's processes are accounted.
 
 use crate::host::{CgroupLayout, Host};
+use crate::resources::Resources;
 use crate::{CgroupManager, CgroupPlan, ContainerPath, HostPath, Refusal, Request};
 use wolffia_spec::oci;
 
 const FIELD: &str = "/linux/cgroupsPath";
 
-/// Decides the container's cgroup by `linux.cgroupsPath`, `--cgroup-manager` and the host's layout.
+/// Decides the container's cgroup by `linux.cgroupsPath`, `--cgroup-manager` and the host's layout, and what of `resources`
+/// can be set in it.
 ///
 /// # Errors
-/// A path that names no cgroup, a path on a host without cgroup2, and managers that this version lacks.
-pub(crate) fn plan_cgroup(linux: &oci::Linux, request: &Request, host: &Host) -> Result<CgroupPlan, Refusal> {
+/// A path that names no cgroup, a path or limits on a host without cgroup2, and managers that this version lacks.
+pub(crate) fn plan_cgroup(
+    linux: &oci::Linux,
+    resources: Resources,
+    request: &Request,
+    host: &Host,
+) -> Result<(CgroupPlan, Resources), Refusal> {
     let asked = linux.cgroups_path().as_ref().map(|path| path.to_string_lossy().into_owned()).filter(|path| !path.is_empty());
     if asked.as_ref().is_some_and(|path| path.contains(|c: char| c.is_control())) {
         return Err(Refusal::new(FIELD, "the path of the cgroup holds a control character", "remove it"));
     }
     match request.cgroups {
-        CgroupManager::Disabled => return Ok(CgroupPlan::Inherited { because: "--cgroup-manager disabled".to_owned() }),
+        CgroupManager::Disabled => return Ok(inherited("--cgroup-manager disabled", resources)),
         CgroupManager::Systemd => {
             return Err(Refusal::new(
                 FIELD,
@@ -27,7 +34,7 @@ pub(crate) fn plan_cgroup(linux: &oci::Linux, request: &Request, host: &Host) ->
         CgroupManager::Cgroupfs => {}
     }
     let Some((mount, own)) = unified(&host.cgroups) else {
-        return without_unified(asked.is_some() && !request.rootless);
+        return without_unified(asked.is_some() && !request.rootless, resources);
     };
     let path = place(asked.as_deref(), &request.id, own, host.privileged)?;
     if path.as_str() == "/" {
@@ -37,7 +44,8 @@ pub(crate) fn plan_cgroup(linux: &oci::Linux, request: &Request, host: &Host) ->
             "name a cgroup below it, for example /containers/web",
         ));
     }
-    Ok(CgroupPlan::Unified { mount: mount.clone(), path: path.to_string(), optional: request.rootless && asked.is_none() })
+    let optional = request.rootless && asked.is_none() && !resources.limits();
+    Ok((CgroupPlan::Unified { mount: mount.clone(), path: path.to_string(), optional }, resources))
 }
 
 /// The host's cgroup2 mount and the runtime's own cgroup in it.
@@ -68,14 +76,16 @@ fn place(asked: Option<&str>, id: &str, own: &str, privileged: bool) -> Result<C
     }
 }
 
-fn without_unified(refuse: bool) -> Result<CgroupPlan, Refusal> {
+fn without_unified(asked: bool, resources: Resources) -> Result<(CgroupPlan, Resources), Refusal> {
     let reason = "this host has no cgroup2 mount, and this version makes cgroups of no other kind";
-    if refuse {
-        return Err(Refusal::new(
-            FIELD,
-            reason,
-            "mount cgroup2, for example on /sys/fs/cgroup/unified, or use --cgroup-manager disabled",
-        ));
+    let cure = "mount cgroup2, for example on /sys/fs/cgroup/unified, or use --cgroup-manager disabled";
+    let limit = resources.writes.first().map(|write| write.field.clone());
+    match limit.or(asked.then(|| FIELD.to_owned())) {
+        Some(field) => Err(Refusal::new(field, reason, cure)),
+        None => Ok(inherited(reason, resources)),
     }
-    Ok(CgroupPlan::Inherited { because: reason.to_owned() })
+}
+
+fn inherited(because: &str, resources: Resources) -> (CgroupPlan, Resources) {
+    (CgroupPlan::Inherited { because: because.to_owned() }, resources.unlimited(because))
 }

@@ -63,6 +63,12 @@ impl Outline {
             }
             CgroupPlan::Inherited { because } => self.say(Step::CgroupCreate, format!("none, the runtime's is kept: {because}")),
         }
+        for write in &plan.resources.writes {
+            self.say(Step::CgroupLimit, format!("{} = {}", write.file, write.value));
+        }
+        if let Some(rules) = &plan.resources.devices {
+            self.say(Step::CgroupLimit, format!("a device program of {} rules", rules.len()));
+        }
         self.say(Step::StartSocket, "bind the socket that start connects to");
         if plan.root.opened_by == Opener::Parent {
             self.say(Step::MountSources, format!("{} (the root)", plan.root.path));

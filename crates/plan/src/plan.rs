@@ -5,6 +5,7 @@
 //! prints it step by step.
 
 use crate::host::IdRange;
+use crate::resources::Resources;
 use crate::{Actor, ContainerPath, HostPath, Process};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ pub struct Plan {
     pub namespaces: Namespaces,
     pub ids: Ids,
     pub cgroup: CgroupPlan,
+    /// Set before the first process is born into the cgroup.
+    pub resources: Resources,
     pub time_offsets: Vec<TimeOffset>,
     pub net_devices: Vec<NetDevice>,
     pub root: Root,

@@ -4,9 +4,9 @@ use crate::host::Host;
 use crate::mounts::Surroundings;
 use crate::process::{ProcessContext, Role};
 use crate::{
-    Actor, Descriptors, Ids, NamespaceKind, Namespaces, Opener, Plan, Process, Recorded, Refusal, Request, SeccompFilter, cgroup,
-    devices, hooks, ids, mounts, namespaces, netdevices, paths, plan_process, plan_seccomp, root, scheduling, self_protection,
-    sysctl, unsupported, version,
+    Actor, Descriptors, Ids, NamespaceKind, Namespaces, Opener, Plan, Process, Recorded, Refusal, Request, SeccompFilter,
+    capabilities, cgroup, devices, hooks, ids, mounts, namespaces, netdevices, paths, plan_process, plan_seccomp, resources,
+    root, scheduling, self_protection, sysctl, unsupported, version,
 };
 use wolffia_spec::{Config, oci};
 
@@ -22,16 +22,19 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
         .as_ref()
         .ok_or_else(|| Refusal::new("/linux", "the configuration is not one for Linux", "add `linux` with its namespaces"))?;
     unsupported::check_linux(linux, host)?;
-    let mut recorded = unsupported::check_resources(linux.resources().as_ref())?;
     let namespaces = namespaces::plan_namespaces(linux, host)?;
     let (ids, known_ids) = ids::plan_ids(spec, linux, &namespaces, host)?;
-    let cgroup = cgroup::plan_cgroup(linux, request, host)?;
+    let resources = resources::plan_resources(linux.resources().as_ref(), host)?;
+    let (cgroup, mut resources) = cgroup::plan_cgroup(linux, resources, request, host)?;
+    let mut recorded = std::mem::take(&mut resources.recorded);
     let around = Surroundings { request, host, namespaces: &namespaces, ids: &known_ids, cgroup: &cgroup };
     let mounts = mounts::plan_mounts(spec, &around)?;
     let mut device_plan = devices::plan_devices(linux, &mounts, &namespaces, &known_ids, host)?;
     recorded.append(&mut device_plan.recorded);
     let root = root::plan_root(spec, linux, &namespaces, request, host)?;
-    let withheld_capabilities = unsupported::withheld_capabilities(linux, around.in_user_namespace());
+    // Where no device program bounds it, CAP_MKNOD opens every device of the host, unless a user namespace makes it harmless.
+    let unbounded = resources.devices.is_none() && !around.in_user_namespace();
+    let withheld_capabilities = if unbounded { capabilities::MKNOD } else { 0 };
     let (filter, mut without_effect) = plan_seccomp(linux)?;
     recorded.append(&mut without_effect);
     let process = plan_payload(config, linux, &around, &ids, withheld_capabilities, filter)?.map(|(process, mut without)| {
@@ -59,6 +62,7 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
         namespaces,
         ids,
         cgroup,
+        resources,
         root,
         mounts,
         hostname,

@@ -41,7 +41,7 @@ pub struct CgroupWrite {
     pub if_absent: IfAbsent,
 }
 
-/// What it means when the controller is there and the file is not.
+/// What it means when the file is not there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IfAbsent {
@@ -65,11 +65,18 @@ pub struct UsageCheck {
     pub usage_file: String,
 }
 
-/// Converts `linux.resources`.
+/// Converts `linux.resources`; without it there still are the device rules that every container has.
 ///
 /// # Errors
 /// A [`Refusal`] for what no kernel accepts, and for limits that cgroup v2 cannot express.
-pub fn resources(config: &oci::LinuxResources, host: &Host) -> Result<Resources, Refusal> {
+pub fn plan_resources(given: Option<&oci::LinuxResources>, host: &Host) -> Result<Resources, Refusal> {
+    match given {
+        Some(config) => resources(config, host),
+        None => resources(&oci::LinuxResources::default(), host),
+    }
+}
+
+fn resources(config: &oci::LinuxResources, host: &Host) -> Result<Resources, Refusal> {
     let mut out = Resources::default();
     if let Some(pids) = config.pids() {
         out.pids(pids)?;
@@ -94,8 +101,29 @@ pub fn resources(config: &oci::LinuxResources, host: &Host) -> Result<Resources,
 }
 
 impl Resources {
+    /// Whether anything is to be set in the container's cgroup.
+    pub fn limits(&self) -> bool {
+        !self.writes.is_empty() || self.devices.is_some()
+    }
+
+    /// The same for a container without a cgroup of its own: every limit that was asked for is recorded as missing.
+    pub(crate) fn unlimited(self, because: &str) -> Self {
+        let mut fields: Vec<String> = self.writes.into_iter().map(|write| write.field).collect();
+        fields.dedup();
+        let missing = fields.into_iter().map(|field| Recorded { field, reason: format!("not limited: {because}") });
+        let unbounded = self.devices.map(|_| Recorded {
+            field: at("devices"),
+            reason: format!("access to device nodes that are in its file systems is bounded by their modes alone: {because}"),
+        });
+        let recorded = self.recorded.into_iter().chain(missing).chain(unbounded).collect();
+        Self { recorded, ..Self::default() }
+    }
+
+    /// Where a controller is missing there is no limit, so to ask for none is no failure.
     fn write(&mut self, field: &str, file: impl Into<String>, value: impl ToString) {
-        self.write_or(field, file, value, IfAbsent::Fail);
+        let value = value.to_string();
+        let if_absent = if value == "max" { IfAbsent::Skip } else { IfAbsent::Fail };
+        self.write_or(field, file, value, if_absent);
     }
 
     fn write_or(&mut self, field: &str, file: impl Into<String>, value: impl ToString, if_absent: IfAbsent) {

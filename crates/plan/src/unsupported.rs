@@ -1,7 +1,7 @@
 //! What this version does not carry out: refused by name, because a limit or a filter that is passed over is a hole.
 
+use crate::Refusal;
 use crate::host::Host;
-use crate::{Recorded, Refusal, capabilities};
 use wolffia_spec::oci;
 
 /// Refuses the properties of `linux` that ask for something that this version or this host cannot do.
@@ -44,81 +44,6 @@ pub(crate) fn check_process(field: &str, process: &oci::Process, host: &Host) ->
         return Err(Refusal::new(format!("{field}/apparmorProfile"), reason, cure));
     }
     Ok(())
-}
-
-/// Without a device program, CAP_MKNOD opens every device of the host: it is withheld from a container that is to be
-/// kept from some, unless a user namespace makes it harmless.
-pub(crate) fn withheld_capabilities(linux: &oci::Linux, in_user_namespace: bool) -> u64 {
-    let rules = linux.resources().iter().flat_map(|resources| resources.devices().iter().flatten());
-    if !in_user_namespace && rules.into_iter().any(|rule| !rule.allow()) { capabilities::MKNOD } else { 0 }
-}
-
-/// Refuses every limit; a value that runc reads as no limit is none here either.
-///
-/// # Errors
-/// The first limit.
-pub(crate) fn check_resources(given: Option<&oci::LinuxResources>) -> Result<Vec<Recorded>, Refusal> {
-    let Some(given) = given else {
-        return Ok(Vec::new());
-    };
-    let asks = [
-        ("memory", given.memory().as_ref().is_some_and(limits_memory)),
-        ("cpu", given.cpu().as_ref().is_some_and(limits_cpu)),
-        // -1 is no limit; 0 is one (config-linux.md, 1.3).
-        ("pids", given.pids().as_ref().is_some_and(|pids| pids.limit() >= 0)),
-        ("blockIO", given.block_io().as_ref().is_some_and(limits_io)),
-        ("hugepageLimits", given.hugepage_limits().as_ref().is_some_and(|limits| !limits.is_empty())),
-        (
-            "network",
-            given.network().as_ref().is_some_and(|network| {
-                network.class_id().unwrap_or(0) != 0 || network.priorities().iter().flatten().next().is_some()
-            }),
-        ),
-        ("rdma", given.rdma().as_ref().is_some_and(|limits| !limits.is_empty())),
-        ("unified", given.unified().as_ref().is_some_and(|files| !files.is_empty())),
-    ];
-    if let Some((name, _)) = asks.iter().find(|(_, asked)| *asked) {
-        return Err(Refusal::new(
-            format!("/linux/resources/{name}"),
-            format!("limits of {name} are not in this version"),
-            format!("remove linux.resources.{name}, and limit the cgroup that the runtime is called in"),
-        ));
-    }
-    let devices = given.devices().as_ref().is_some_and(|rules| !rules.is_empty());
-    let recorded = devices.then(|| Recorded {
-        field: "/linux/resources/devices".to_owned(),
-        reason:
-            "device access is bounded by the nodes that exist and the missing CAP_MKNOD, not by a device program, in this version"
-                .to_owned(),
-    });
-    Ok(recorded.into_iter().collect())
-}
-
-fn limits_memory(memory: &oci::LinuxMemory) -> bool {
-    // Limits of kernel memory are not listed: the specification lets a runtime pass over them, and kernels do since 5.16.
-    [memory.limit(), memory.reservation(), memory.swap()].iter().flatten().any(|limit| !matches!(limit, 0 | -1))
-        || memory.swappiness().is_some()
-        || memory.disable_oom_killer() == Some(true)
-}
-
-fn limits_cpu(cpu: &oci::LinuxCpu) -> bool {
-    let list = |list: &Option<String>| list.as_ref().is_some_and(|list| !list.is_empty());
-    [cpu.shares(), cpu.burst(), cpu.period(), cpu.realtime_period()].iter().flatten().any(|value| *value != 0)
-        || [cpu.quota(), cpu.realtime_runtime(), cpu.idle()].iter().flatten().any(|value| !matches!(value, 0 | -1))
-        || list(cpu.cpus())
-        || list(cpu.mems())
-}
-
-fn limits_io(io: &oci::LinuxBlockIo) -> bool {
-    let throttles = [
-        io.throttle_read_bps_device(),
-        io.throttle_write_bps_device(),
-        io.throttle_read_iops_device(),
-        io.throttle_write_iops_device(),
-    ];
-    [io.weight(), io.leaf_weight()].iter().flatten().any(|weight| *weight != 0)
-        || io.weight_device().iter().flatten().next().is_some()
-        || throttles.iter().any(|devices| devices.iter().flatten().next().is_some())
 }
 
 fn selinux(field: String, host: &Host) -> Refusal {

@@ -292,17 +292,27 @@ fn cgroup_paths() {
         CgroupPlan::Unified { path, optional: false, .. } => path,
         other => panic!("{other:?}"),
     };
+    let limited = |request: &Request| {
+        let linux = json!({"resources": {"pids": {"limit": 7}, "memory": {"swappiness": 3}}});
+        plan(&config(json!([]), linux), request, &root_host()).unwrap()
+    };
+    assert!(matches!(limited(&rootless_request()).cgroup, CgroupPlan::Unified { optional: false, .. }), "it is to be limited");
     assert_eq!(place(json!("/a/./b//../c"), &root_host()), "/a/c", "absolute is below the mount");
     assert_eq!(place(json!("/../../a"), &root_host()), "/a");
     assert_eq!(place(json!("a"), &root_host()), "/user.slice/a", "relative is beside the runtime's own");
     assert_eq!(place(json!("../../a"), &root_host()), "/user.slice/a", "and cannot climb");
     assert_eq!(place(Value::Null, &root_host()), "/box");
     assert_eq!(place(json!("a"), &hybrid_host()), "/a");
-    let rootless = |path: Value| planned(path, &rootless_request(), &root_host());
+    let inside = Host { in_user_namespace: true, ..root_host() };
+    let rootless = |path: Value| planned(path, &rootless_request(), &inside);
     assert!(matches!(rootless(Value::Null), CgroupPlan::Unified { optional: true, .. }));
     assert!(matches!(rootless(json!("/a")), CgroupPlan::Unified { optional: false, .. }));
     let disabled = Request { cgroups: CgroupManager::Disabled, ..request() };
     assert!(matches!(planned(json!("/a"), &disabled, &root_host()), CgroupPlan::Inherited { .. }));
+    let unlimited = limited(&disabled);
+    let recorded: Vec<&str> = unlimited.recorded.iter().map(|recorded| recorded.field.as_str()).collect();
+    assert_eq!(recorded[..2], ["/linux/resources/memory/swappiness", "/linux/resources/pids/limit"]);
+    assert!(!unlimited.resources.limits());
     let none = Host { cgroups: CgroupLayout::Absent, ..root_host() };
     assert!(matches!(planned(Value::Null, &request(), &none), CgroupPlan::Inherited { .. }));
 }
@@ -394,21 +404,23 @@ fn capabilities_that_cannot_be_granted() {
 }
 
 #[test]
-fn mknod_is_withheld_where_only_a_device_program_would_bound_it() {
-    let rules = |allow: bool| json!({"resources": {"devices": [{"allow": allow, "access": "rwm"}]}});
-    let planned = |linux: Value| {
+fn mknod_is_withheld_where_no_device_program_bounds_it() {
+    let planned = |linux: Value, request: &Request| {
         let mut config = config(json!([]), linux);
         config["process"]["capabilities"] =
             json!({"bounding": ["CAP_MKNOD"], "permitted": ["CAP_MKNOD"], "effective": ["CAP_MKNOD"]});
-        plan(&config, &request(), &root_host()).unwrap()
+        plan(&config, request, &root_host()).unwrap()
     };
-    let denied = planned(rules(false));
-    assert_eq!((denied.process.unwrap().capabilities, denied.withheld_capabilities), (Capabilities::default(), 1 << 27));
-    assert!(denied.recorded.iter().any(|recorded| recorded.reason.contains("CAP_MKNOD")));
-    assert_eq!(planned(rules(true)).process.unwrap().capabilities.bounding, 1 << 27);
-    let mut linux = user_namespace();
-    linux["resources"] = rules(false)["resources"].clone();
-    assert_eq!(planned(linux).process.unwrap().capabilities.bounding, 1 << 27, "a user namespace makes it harmless");
+    let bounded = planned(json!({}), &request());
+    assert_eq!(bounded.process.unwrap().capabilities.bounding, 1 << 27);
+    assert_eq!(bounded.resources.devices.unwrap().len(), 11, "the default devices, also when nothing is said of any");
+    let disabled = Request { cgroups: CgroupManager::Disabled, ..request() };
+    let unbounded = planned(json!({}), &disabled);
+    assert_eq!((unbounded.process.unwrap().capabilities, unbounded.withheld_capabilities), (Capabilities::default(), 1 << 27));
+    let recorded = |text: &str| unbounded.recorded.iter().any(|recorded| recorded.reason.contains(text));
+    assert!(recorded("CAP_MKNOD") && recorded("bounded by their modes alone"), "{:?}", unbounded.recorded);
+    let inside = planned(user_namespace(), &disabled).process.unwrap().capabilities.bounding;
+    assert_eq!(inside, 1 << 27, "a user namespace makes it harmless");
 }
 
 #[test]

@@ -532,21 +532,9 @@ fn what_this_version_lacks() {
     let cases = vec![
         ("/linux/mountLabel", json!("x"), "/linux/mountLabel", "selinux is disabled or not supported"),
         ("/linux/intelRdt", json!({}), "/linux/intelRdt", "Intel RDT is not in this version"),
-        (at, resources("memory", json!({"limit": 1})), "/linux/resources/memory", "limits of memory"),
-        (at, resources("memory", json!({"swappiness": 0})), "/linux/resources/memory", "limits of memory"),
-        (at, resources("cpu", json!({"shares": 2})), "/linux/resources/cpu", "limits of cpu"),
-        (at, resources("cpu", json!({"cpus": "0"})), "/linux/resources/cpu", "limits of cpu"),
-        (at, resources("pids", json!({"limit": 0})), "/linux/resources/pids", "limits of pids"),
-        (at, resources("blockIO", json!({"weight": 10})), "/linux/resources/blockIO", "limits of blockIO"),
-        (
-            at,
-            resources("hugepageLimits", json!([{"pageSize": "2MB", "limit": 1}])),
-            "/linux/resources/hugepageLimits",
-            "limits of",
-        ),
-        (at, resources("network", json!({"classID": 1})), "/linux/resources/network", "limits of network"),
-        (at, resources("rdma", json!({"mlx": {"hcaHandles": 1}})), "/linux/resources/rdma", "limits of rdma"),
-        (at, resources("unified", json!({"pids.max": "1"})), "/linux/resources/unified", "limits of unified"),
+        (at, resources("cpu", json!({"realtimeRuntime": 1})), "/linux/resources/cpu/realtimeRuntime", "real-time"),
+        (at, resources("network", json!({"classID": 1})), "/linux/resources/network", "no network controllers"),
+        (at, resources("unified", json!({"cgroup.procs": "1"})), "/linux/resources/unified/cgroup.procs", "limits nothing"),
         ("/linux/cgroupsPath", json!("/"), "/linux/cgroupsPath", "cannot be the root cgroup"),
         ("/linux/cgroupsPath", json!("/a\nb"), "/linux/cgroupsPath", "control character"),
     ];
@@ -558,7 +546,10 @@ fn what_this_version_lacks() {
         "the systemd cgroup manager is not in this version",
     );
     let old = Host { cgroups: CgroupLayout::Legacy { hierarchies: Vec::new(), unified: None }, ..hybrid_host() };
-    let path = vec![("/linux/cgroupsPath", json!("/x"), "/linux/cgroupsPath", "has no cgroup2 mount")];
+    let path = vec![
+        ("/linux/cgroupsPath", json!("/x"), "/linux/cgroupsPath", "has no cgroup2 mount"),
+        (at, resources("pids", json!({"limit": 1})), "/linux/resources/pids/limit", "has no cgroup2 mount"),
+    ];
     refuse_all(good(), &request(), &old, path);
 }
 

@@ -268,6 +268,7 @@ impl Making<'_> {
         )?;
         match refused {
             None => {
+                self.limit(plan)?;
                 place.made = self.cgroup.as_ref().map_or_else(Vec::new, |cgroup| cgroup.made().to_vec());
                 record.launch.cgroup = Some(place);
             }
@@ -279,6 +280,11 @@ impl Making<'_> {
             }
         }
         Ok(())
+    }
+
+    fn limit(&self, plan: &Plan) -> Result<()> {
+        let Some(cgroup) = self.cgroup.as_ref().filter(|_| plan.resources.limits()) else { return Ok(()) };
+        Ok(self.stage.act(Step::CgroupLimit, || cgroup.path().to_owned(), || cgroup.limit(&plan.resources).map_err(cause))?)
     }
 
     fn commit(self, launched: Launched, record: Record<Payload>) -> Result<Made> {

@@ -2,7 +2,8 @@
 
 use crate::canary::Canary;
 use std::os::unix::fs::PermissionsExt;
-use wolffia_tests::{ANYBODY, Case, json, scenario};
+use std::path::Path;
+use wolffia_tests::{ANYBODY, Case, ROOT, json, scenario};
 
 /// A numeric name of the image's /etc/passwd is not an id (CVE-2026-46680 and moby/sys/user had it again).
 #[test]
@@ -134,4 +135,38 @@ fn with_loader(loader: &str) -> Vec<u8> {
     file.extend(loader.as_bytes());
     file.push(0);
     file
+}
+
+/// Nodes that the image brings, or that a process makes, open no device of the host's: the device program decides, whatever the
+/// configuration says of devices.
+#[test]
+fn device_nodes_of_the_image_open_nothing() {
+    const DISK: (u32, u32) = (7, 0);
+    scenario(ROOT, |case| {
+        if !Path::new("/sys/dev/block/7:0").exists() {
+            case.skip("this kernel has no loop device to try");
+        }
+        for rules in [json!(null), json!([]), json!([{ "allow": false, "access": "rwm" }])] {
+            let make = "mknod /made b 7 0 && mknod /dev/made b 7 0";
+            let bundle = case.shell(&format!(
+                "{make}; for n in /disk /made /dev/made; do (: < $n) && echo LEAK $n; done; head -c 1 /zero | wc -c"
+            ));
+            bundle.edit(|config| {
+                config["root"]["readonly"] = json!(false);
+                config["linux"]["resources"] = json!({ "devices": rules });
+                for set in ["bounding", "effective", "permitted"] {
+                    config["process"]["capabilities"][set].as_array_mut().unwrap().push(json!("CAP_MKNOD"));
+                }
+            });
+            for (name, kind, (major, minor)) in
+                [("disk", rustix::fs::FileType::BlockDevice, DISK), ("zero", rustix::fs::FileType::CharacterDevice, (1, 5))]
+            {
+                let (path, mode) = (bundle.rootfs().join(name), rustix::fs::Mode::from_raw_mode(0o666));
+                rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, rustix::fs::makedev(major, minor)).unwrap();
+            }
+            let seen = case.run(&bundle);
+            assert_eq!(seen.stdout, "1\n", "{rules}: {seen}");
+            assert_eq!(seen.stderr.matches("Operation not permitted").count(), 3, "{seen}");
+        }
+    });
 }
