@@ -176,3 +176,47 @@ fn arguments_and_the_environment_are_the_hooks_own() {
         assert!(text.starts_with("zero one\n") && !text.contains("HOME=") && !text.contains("XDG_RUNTIME_DIR="), "{text}");
     });
 }
+
+/// The state is longer than a pipe holds.
+#[test]
+fn a_hook_that_reads_nothing_is_ended_at_its_timeout_too() {
+    scenario(ANYBODY, |case| {
+        let directory = case.directory("hooks");
+        for kind in &KINDS[..5] {
+            let bundle = observed(case, &directory, "exec sleep 300");
+            let mut deaf = hook("exec sleep 300");
+            deaf["timeout"] = json!(1);
+            bundle.edit(|config| {
+                config["annotations"] = json!({ "long": "x".repeat(300_000) });
+                config["hooks"] = json!({ *kind: [observer(&directory, kind), deaf] });
+            });
+            let begin = Instant::now();
+            let id = case.id();
+            let error = case.call_on("run", &bundle, &id).run().fails(1, &format!("error running {kind} hook #1:"));
+            assert!(error.contains("timeout of 1 s") && begin.elapsed() < Duration::from_secs(8), "{kind}: {error}");
+            let state: Value = serde_json::from_str(&read(&directory.join(format!("{kind}.json")))).unwrap();
+            assert_eq!(state["annotations"]["long"].as_str().unwrap().len(), 300_000, "{kind}");
+        }
+    });
+}
+
+/// `start` has the container's lock meanwhile.
+#[test]
+fn delete_with_force_does_not_wait_for_a_hook_of_start() {
+    scenario(ANYBODY, |case| {
+        let directory = case.directory("hooks");
+        let bundle = case.shell("exec sleep 300");
+        bundle.mount(json!({ "destination": directory, "source": directory, "options": ["bind"] }));
+        let hangs = hook(&format!("echo begun > {}/begun; exec sleep 300", directory.display()));
+        bundle.edit(|config| config["hooks"] = json!({ "startContainer": [hangs] }));
+        let id = case.id();
+        case.call_on("create", &bundle, &id).run().succeeds();
+        let start = case.wolffia().args(["start", &id]).spawn();
+        case.wait_for_file(&directory.join("begun"));
+        let begin = Instant::now();
+        case.wolffia().args(["delete", "--force", &id]).run().succeeds();
+        assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+        start.wait(Duration::from_secs(10)).fails(1, "");
+        case.wolffia().args(["state", &id]).run().fails(1, "container does not exist");
+    });
+}

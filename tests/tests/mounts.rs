@@ -147,6 +147,27 @@ fn an_overlay_is_mounted() {
     });
 }
 
+/// fsconfig(2) takes no value of more than 255 bytes, so these are mounted by mount(2), which works by path.
+#[test]
+fn an_overlay_of_many_layers_is_mounted_where_it_belongs() {
+    scenario(ROOT, |case| {
+        let layers: Vec<_> = (0..20).map(|number| case.directory(&format!("layer{number}"))).collect();
+        std::fs::write(layers[19].join("file"), "below\n").unwrap();
+        // After the mount the destination's own path leads elsewhere: a second look would find another mount.
+        std::os::unix::fs::symlink("/dev/shm", layers[3].join("way")).unwrap();
+        let bundle = case.shell("cat /m/file; touch /m/new 2>/dev/null && echo LEAK; touch /dev/shm/new && echo honest; grep -c ' /m ' /proc/self/mountinfo");
+        let way = bundle.rootfs().join("m");
+        std::fs::create_dir(&way).unwrap();
+        std::os::unix::fs::symlink(".", way.join("way")).unwrap();
+        let lower = layers.iter().map(|layer| layer.display().to_string()).collect::<Vec<_>>().join(":");
+        assert!(lower.len() > 300);
+        let [upper, work] = ["upper", "work"].map(|name| case.directory(name).display().to_string());
+        let options = [format!("lowerdir={lower}"), format!("upperdir={upper}"), format!("workdir={work}"), "ro".to_owned()];
+        bundle.mount(json!({ "destination": "/m/way", "type": "overlay", "source": "overlay", "options": options }));
+        assert_eq!(case.run(&bundle).succeeds(), "below\nhonest\n1\n");
+    });
+}
+
 #[test]
 fn propagation_is_what_the_options_say() {
     scenario(ROOT, |case| {

@@ -33,8 +33,8 @@ pub struct Exec<'a> {
     pub setup: Option<SetupIds>,
     pub tuned_by: Actor,
     pub cgroup: Option<BorrowedFd<'a>>,
-    /// Joins a session keyring named after the container, unless `None`.
-    pub keyring: Option<&'a str>,
+    /// Takes a session keyring of its own. That of init has no name to join it by, which others of the same user could as well.
+    pub new_keyring: bool,
     pub console: &'a mut dyn FnMut(&str, OwnedFd) -> Result<(), Cause>,
     pub trace: Option<&'a dyn Fn(TraceLine)>,
 }
@@ -127,8 +127,8 @@ impl Tenant<'_, '_> {
             crate::payload::close_others(Some(payload), &[channel.as_fd()])?;
             channel.expect("Proceed").map(drop)
         })?;
-        if let Some(id) = exec.keyring {
-            stage.act(Step::SessionKeyring, String::new, || settings::join_session_keyring(id))?;
+        if exec.new_keyring {
+            stage.act(Step::SessionKeyring, String::new, settings::take_session_keyring)?;
         }
         if let Some(setup) = exec.setup {
             let groups: &Groups = &payload.identity.groups;

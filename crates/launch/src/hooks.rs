@@ -5,7 +5,7 @@ use crate::leash::Leash;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::io::{ErrorKind, Read, Write};
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -13,7 +13,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use wolffia_plan::{Hook, HookEnvironment};
 use wolffia_sys::seccomp::Filter;
-use wolffia_sys::{Pid, pidfd, poll};
+use wolffia_sys::{Pid, memfd, pidfd, poll};
 
 /// How much of a hook's output is kept for the error message.
 const OUTPUT_LIMIT: usize = 16 * 1024;
@@ -85,17 +85,19 @@ fn one(hook: &Hook, state: &HookState, directory: &Path, init: &ByInit<'_>) -> R
             command.envs(init.environment.iter().filter_map(|entry| entry.to_str().ok()?.split_once('=')))
         }
     };
-    command.current_dir(directory).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let input = serde_json::to_vec(state).map_err(|error| Cause::from(error.to_string()))?;
+    // Not a pipe, in which a state with long annotations would wait for a hook that does not read, beyond its timeout.
+    let input = memfd::sealed_text(&input, "state.json")?;
+    command.current_dir(directory).stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
     if let Some(filter) = init.filter {
         filter.put_over(&mut command)?;
     }
-    let input = serde_json::to_vec(state).map_err(|error| Cause::from(error.to_string()))?;
     let leash = Leash::new()?;
     // So that a hook that hangs is ended with everything it started.
     command.process_group(leash.group().get());
     let mut child = command.spawn().map_err(|error| Cause::from(error).context(&hook.path))?;
     let deadline = hook.timeout_seconds.map(|seconds| (Instant::now() + Duration::from_secs(seconds.into()), seconds));
-    let ended = give(&mut child, &input).and_then(|()| attend(&mut child, deadline, init.caller));
+    let ended = attend(&mut child, deadline, init.caller);
     if ended.is_ok() {
         leash.let_go()?;
     } else {
@@ -112,15 +114,6 @@ fn one(hook: &Hook, state: &HookState, directory: &Path, init: &ByInit<'_>) -> R
         _ => status.to_string(),
     };
     Err(format!("{status}, output: {}", String::from_utf8_lossy(&output).trim()).into())
-}
-
-/// A hook that does not read its input is fine; the pipe takes a state document whole, so this never blocks for long.
-fn give(child: &mut Child, input: &[u8]) -> Result<(), Cause> {
-    let Some(mut pipe) = child.stdin.take() else { return Ok(()) };
-    match pipe.write_all(input) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 /// Reads the output until the hook ends; what its children hold open is not waited for.

@@ -86,7 +86,7 @@ impl Init<'_> {
     fn become_someone(&self, stage: &Stage<'_>) -> Result<(), Failure> {
         let plan = self.plan;
         if plan.session_keyring {
-            stage.act(Step::SessionKeyring, String::new, || settings::join_session_keyring(&self.state.id))?;
+            stage.act(Step::SessionKeyring, String::new, settings::take_session_keyring)?;
         }
         let groups = plan.process.as_ref().map_or(&Groups::Keep, |process| &process.identity.groups);
         match &plan.ids {

@@ -11,6 +11,7 @@ use wolffia_sys::mount::{
     self, FsContext, MOUNT_ATTR__ATIME, MOUNT_ATTR_IDMAP, MOUNT_ATTR_NODEV, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NOEXEC,
     MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, OpenTree,
 };
+use wolffia_sys::procfs::ProcHandle;
 use wolffia_sys::root::Root;
 use wolffia_sys::{Errno, fd, file};
 
@@ -24,7 +25,7 @@ pub fn apply(root: &Root, mount: &Mount, prepared: Option<OwnedFd>) -> Result<Ow
             // Looked at before the directory is made, because of one that is made for the mount no mode is inherited.
             let covers = mount.mode_from_destination && root.resolve(mount.destination.relative(), OFlags::DIRECTORY).is_ok();
             let target = directory(root, mount, fstype)?;
-            match new_filesystem(root, mount, fstype, source, options, covers, target.as_fd()) {
+            match new_filesystem(mount, fstype, source, options, covers, target.as_fd()) {
                 Err(cause) if cause.errno == Errno::EPERM.0 => instead(mount, fstype, fallback, cause, target.as_fd())?,
                 other => other?,
             }
@@ -109,7 +110,6 @@ fn set_on_top(mounted: BorrowedFd<'_>, attributes: &MountAttributes) -> Result<(
 }
 
 fn new_filesystem(
-    root: &Root,
     mount: &Mount,
     fstype: &str,
     source: &str,
@@ -118,7 +118,7 @@ fn new_filesystem(
     target: BorrowedFd<'_>,
 ) -> Result<OwnedFd, Cause> {
     if options.iter().any(|option| matches!(option, FsOption::Value { value, .. } if value.len() >= FSCONFIG_LIMIT)) {
-        return by_the_old_call(root, mount, fstype, source, options, target);
+        return by_the_old_call(mount, fstype, source, options, target);
     }
     let context = FsContext::open(fstype)?;
     if !source.is_empty() {
@@ -145,9 +145,9 @@ fn new_filesystem(
     Ok(tree)
 }
 
-/// mount(2), for values that are too long for fsconfig(2): an overlay of many layers.
+/// mount(2), for values that are too long for fsconfig(2): an overlay of many layers. It takes no detached mount, and does not say
+/// what it has mounted. So it mounts into a tmpfs that nobody else can reach, and a copy of that goes where it belongs, by descriptor.
 fn by_the_old_call(
-    root: &Root,
     mount: &Mount,
     fstype: &str,
     source: &str,
@@ -161,15 +161,26 @@ fn by_the_old_call(
             FsOption::Value { key, value } => format!("{key}={value}"),
         })
         .collect();
-    let before = fd::stat(target)?;
-    mount::legacy_mount(source, target, fstype, 0, &words.join(","))?;
-    let mounted = root.resolve(mount.destination.relative(), OFlags::empty())?;
-    let after = fd::stat(mounted.as_fd())?;
-    if after.mnt_id == before.mnt_id || !after.is_mount_root {
-        return Err("the destination changed while it was mounted on".into());
-    }
-    set_attributes(mounted.as_fd(), &mount.attributes)?;
-    Ok(mounted)
+    // mount(2) and umount2(2) name a descriptor by /proc.
+    ProcHandle::open()?;
+    let context = FsContext::open("tmpfs")?;
+    context.create()?;
+    let hidden = context.mount(0)?;
+    mount::move_mount(hidden.as_fd(), target)?;
+    let copy = mounted_in(hidden.as_fd(), fstype, source, &words.join(","));
+    mount::unmount_fd(hidden.as_fd())?;
+    let tree = copy?;
+    set_attributes(tree.as_fd(), &mount.attributes)?;
+    mount::move_mount(tree.as_fd(), target)?;
+    Ok(tree)
+}
+
+fn mounted_in(directory: BorrowedFd<'_>, fstype: &str, source: &str, data: &str) -> Result<OwnedFd, Cause> {
+    const NAME: &str = "mounted";
+    let open = || fd::openat(directory, NAME, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW, 0);
+    fd::mkdirat(directory, NAME, 0o700)?;
+    mount::legacy_mount(source, open()?, fstype, 0, data)?;
+    Ok(mount::open_tree(open()?, "", OpenTree { clone: true, ..OpenTree::of_descriptor() })?)
 }
 
 /// What crun does when the kernel refuses a new proc or sysfs: the host's, bound.

@@ -2,7 +2,6 @@
 
 use crate::failure::Cause;
 use crate::spawn::Target;
-use std::ffi::CString;
 use std::os::fd::AsFd;
 use wolffia_plan::{MemoryPolicy, Mount, MountKind, NamespaceKind, Sysctl, TimeOffset};
 use wolffia_sys::procfs::ProcHandle;
@@ -59,9 +58,8 @@ pub fn enter_time_namespace(proc: &ProcHandle, offsets: &[TimeOffset]) -> Result
 }
 
 /// A kernel without keyrings has none to protect, and a full quota is what every runtime goes on with (runc does).
-pub fn join_session_keyring(id: &str) -> Result<(), Cause> {
-    let name = CString::new(format!("_ses.{id}")).map_err(|_| Cause::from("the id holds a NUL byte"))?;
-    match keyring::join_session(&name) {
+pub fn take_session_keyring() -> Result<(), Cause> {
+    match keyring::new_session() {
         Ok(_) => Ok(()),
         Err(error) if error.is(Errno::ENOSYS) || error.is(Errno::EDQUOT) => Ok(()),
         Err(error) => Err(error.into()),

@@ -9,7 +9,7 @@ use wolffia_plan::{JoinNamespace, NamespaceKind, Namespaces, Step};
 use wolffia_sys::fd::OFlags;
 use wolffia_sys::process::{self, CloneRequest, Forked, SingleThreaded};
 use wolffia_sys::procfs::ProcHandle;
-use wolffia_sys::{Errno, Pid, fd, namespaces, pidfd, prctl, socket};
+use wolffia_sys::{Errno, Pid, fd, namespaces, pidfd, poll, prctl, socket};
 
 /// Longest time that the bridge may take: it makes a handful of system calls.
 const BRIDGE_LIMIT: Duration = Duration::from_secs(30);
@@ -139,7 +139,7 @@ fn across_a_bridge(
         stage.act(Step::OomScore, || score.to_string(), || set_oom_score(bridge.pid, score))?;
         stage.act(Step::NamespacesJoin, || "begin".into(), || socket::send(ours.as_fd(), BEGIN, &[]))?;
     }
-    stage.act(Step::NamespacesJoin, || joined_words(wanted.targets), || cross(&bridge, &ours))
+    stage.act(Step::NamespacesJoin, || joined_words(wanted.targets), || cross(&bridge, &ours, BRIDGE_LIMIT))
 }
 
 /// Sets the badness score of `pid`.
@@ -148,12 +148,16 @@ pub fn set_oom_score(pid: Pid, score: i32) -> Result<(), Cause> {
 }
 
 /// Takes over what the bridge has made, and waits for its end.
-fn cross(bridge: &Fledgling, channel: &OwnedFd) -> Result<Spawned, Cause> {
-    let answer = socket::recv(channel.as_fd(), 4096);
-    if !pidfd::wait_exit(bridge.pidfd.as_fd(), Some(BRIDGE_LIMIT))? {
+fn cross(bridge: &Fledgling, channel: &OwnedFd, limit: Duration) -> Result<Spawned, Cause> {
+    let spoke = poll::wait_readable(channel.as_fd(), Some(limit))?;
+    let answer = if spoke { socket::recv(channel.as_fd(), 4096) } else { Ok(None) };
+    if !(spoke && pidfd::wait_exit(bridge.pidfd.as_fd(), Some(limit))?) {
         pidfd::send_signal(bridge.pidfd.as_fd(), libc::SIGKILL)?;
     }
     pidfd::wait(bridge.pidfd.as_fd())?;
+    if !spoke {
+        return Err(format!("the process that joins the namespaces said nothing for {} s", limit.as_secs()).into());
+    }
     let (bytes, descriptors) = answer?.ok_or("the process that joins the namespaces was killed")?;
     let text = String::from_utf8_lossy(&bytes);
     let Some(pid) = text.parse().ok().and_then(Pid::from_raw) else {
@@ -208,4 +212,24 @@ fn words(new: &Namespaces) -> String {
 
 fn joined_words(targets: &[Target]) -> String {
     targets.iter().map(|target| target.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+    use std::time::Instant;
+
+    #[test]
+    fn a_bridge_that_hangs_is_waited_for_no_longer_than_its_limit() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        let hanging = Fledgling::new(pid, pidfd::open(pid).unwrap());
+        // The other end stays open, as a process that hangs leaves it.
+        let (ours, _theirs) = socket::seqpacket_pair().unwrap();
+        let begin = Instant::now();
+        let error = cross(&hanging, &ours, Duration::from_secs(1)).unwrap_err();
+        assert!(error.text.contains("said nothing for 1 s") && begin.elapsed() < Duration::from_secs(10), "{error:?}");
+        assert!(child.try_wait().is_err(), "it was not reaped");
+    }
 }

@@ -35,7 +35,7 @@ pub struct Plan {
     pub domainname: Option<String>,
     pub sysctl: Vec<Sysctl>,
     pub hooks: Hooks,
-    /// Join a new session keyring named `_ses.<id>`.
+    /// Take a new session keyring, without a name of its own.
     pub session_keyring: bool,
     /// `None` if the configuration has no `process`: `create` works, `start` is an error (runtime.md).
     pub process: Option<Process>,

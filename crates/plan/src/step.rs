@@ -63,7 +63,7 @@ steps! {
     SessionStart = "session.start" by Init;
     /// Set the offsets of the time namespace's clocks.
     TimeOffsets = "time.offsets" by Init;
-    /// Join a session keyring of its own.
+    /// Take a session keyring of its own.
     SessionKeyring = "session.keyring" by Init;
     /// Become the user that sets the container up.
     IdsBecome = "ids.become" by Init;

@@ -3,15 +3,18 @@
 
 use crate::OCI_VERSION;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
 /// What the template depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Template {
+pub struct Template<'a> {
     /// Whether /sys/fs/cgroup is cgroup2 alone: then the container gets a cgroup namespace.
     pub cgroup2: bool,
     /// `--rootless`: a user namespace with this one id as root.
     pub rootless: Option<Owner>,
+    /// `--seccomp`: a profile of system calls.
+    pub seccomp: Option<&'a Value>,
 }
 
 /// The user who becomes root in a rootless container.
@@ -21,7 +24,7 @@ pub struct Owner {
     pub egid: u32,
 }
 
-impl Template {
+impl<'a> Template<'a> {
     /// The text of `config.json`, indented with tabs, without a newline at the end.
     ///
     /// # Errors
@@ -32,7 +35,7 @@ impl Template {
         String::from_utf8(text).map_err(serde::ser::Error::custom)
     }
 
-    fn document(&self) -> Document {
+    fn document(&self) -> Document<'a> {
         let capabilities = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
         Document {
             oci_version: OCI_VERSION,
@@ -76,7 +79,7 @@ impl Template {
         ]
     }
 
-    fn linux(&self) -> Linux {
+    fn linux(&self) -> Linux<'a> {
         let mut namespaces = vec!["pid", "network", "ipc", "uts", "mount"];
         if self.cgroup2 {
             namespaces.push("cgroup");
@@ -106,6 +109,7 @@ impl Template {
                 "/sys/devices/virtual/tpm",
             ],
             readonly_paths: &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+            seccomp: self.seccomp,
         }
     }
 }
@@ -113,14 +117,14 @@ impl Template {
 // `oci_spec`'s own types would write the capabilities in the order of a hash table.
 
 #[derive(Serialize)]
-struct Document {
+struct Document<'a> {
     #[serde(rename = "ociVersion")]
     oci_version: &'static str,
     process: Process,
     root: Root,
     hostname: &'static str,
     mounts: [Mount; 7],
-    linux: Linux,
+    linux: Linux<'a>,
 }
 
 #[derive(Serialize)]
@@ -175,7 +179,7 @@ struct Mount {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Linux {
+struct Linux<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     uid_mappings: Option<[IdMapping; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -185,6 +189,8 @@ struct Linux {
     namespaces: Vec<Namespace>,
     masked_paths: &'static [&'static str],
     readonly_paths: &'static [&'static str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seccomp: Option<&'a Value>,
 }
 
 #[derive(Serialize)]
@@ -217,14 +223,14 @@ struct Namespace {
 mod tests {
     use super::*;
     use crate::Config;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
-    fn rendered(template: Template) -> Value {
+    fn rendered(template: Template<'_>) -> Value {
         serde_json::from_str(&template.render().unwrap()).unwrap()
     }
 
-    const PLAIN: Template = Template { cgroup2: false, rootless: None };
-    const ROOTLESS: Template = Template { cgroup2: true, rootless: Some(Owner { euid: 1000, egid: 100 }) };
+    const PLAIN: Template<'_> = Template { cgroup2: false, rootless: None, seccomp: None };
+    const ROOTLESS: Template<'_> = Template { cgroup2: true, rootless: Some(Owner { euid: 1000, egid: 100 }), seccomp: None };
 
     #[test]
     fn our_own_parser_reads_it() {
@@ -261,5 +267,12 @@ mod tests {
         assert_eq!(rootless["mounts"][5]["options"], json!(["rbind", "nosuid", "noexec", "nodev", "ro"]));
         assert!(!rootless.to_string().contains("gid="));
         assert!(plain.to_string().contains("gid=5"));
+    }
+
+    #[test]
+    fn a_profile_is_written_only_when_there_is_one() {
+        assert_eq!(rendered(PLAIN)["linux"].get("seccomp"), None);
+        let profile = json!({ "defaultAction": "SCMP_ACT_LOG" });
+        assert_eq!(rendered(Template { seccomp: Some(&profile), ..PLAIN })["linux"]["seccomp"], profile);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Call, show_fd};
 use crate::{Errno, Error, Result};
-use rustix::fs::{self as rx, MemfdFlags, SealFlags};
+use rustix::fs::{self as rx, MemfdFlags, SealFlags, SeekFrom};
 use rustix::io::{Errno as RxErrno, retry_on_intr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -12,11 +12,20 @@ const SEALS: SealFlags = SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlag
 /// An executable copy of the file `source`, sealed. Its offset is not touched. `name` is for /proc only.
 pub fn sealed_copy(source: impl AsFd, name: &str) -> Result<OwnedFd> {
     let source = source.as_fd();
-    let (copy, exec) = create(name)?;
+    let (copy, exec) = create(name, MemfdFlags::EXEC)?;
     copy_from_start(source, copy.as_fd())?;
     let seals = if exec { SEALS | SealFlags::EXEC } else { SEALS };
     rx::fcntl_add_seals(&copy, seals).call("fcntl", || format!("memfd {name:?}, F_ADD_SEALS, {seals:?}"))?;
     Ok(copy)
+}
+
+/// `bytes` as a file that cannot change, read from its start. Unlike a pipe it takes them all, whether somebody reads or not.
+pub fn sealed_text(bytes: &[u8], name: &str) -> Result<OwnedFd> {
+    let (memfd, _) = create(name, MemfdFlags::NOEXEC_SEAL)?;
+    crate::fd::write_all(&memfd, bytes)?;
+    rx::seek(&memfd, SeekFrom::Start(0)).call("lseek", || format!("memfd {name:?}, 0"))?;
+    rx::fcntl_add_seals(&memfd, SEALS).call("fcntl", || format!("memfd {name:?}, F_ADD_SEALS, {SEALS:?}"))?;
+    Ok(memfd)
 }
 
 /// Whether `fd` is a memfd with the seals of [`sealed_copy`].
@@ -30,16 +39,16 @@ pub fn is_sealed(fd: impl AsFd) -> Result<bool> {
     }
 }
 
-/// A memfd, and whether the kernel knows that it shall be executable (6.3).
-fn create(name: &str) -> Result<(OwnedFd, bool)> {
+/// A memfd, and whether the kernel knows that it shall be executable, or not (6.3).
+fn create(name: &str, executable: MemfdFlags) -> Result<(OwnedFd, bool)> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    match rx::memfd_create(name, flags | MemfdFlags::EXEC) {
+    match rx::memfd_create(name, flags | executable) {
         Ok(memfd) => Ok((memfd, true)),
         Err(RxErrno::INVAL) => {
             let memfd = rx::memfd_create(name, flags).call("memfd_create", || format!("{name:?}, {flags:?}"))?;
             Ok((memfd, false))
         }
-        Err(errno) => Err(Error::new("memfd_create", format!("{name:?}, {flags:?}, MFD_EXEC"), errno)),
+        Err(errno) => Err(Error::new("memfd_create", format!("{name:?}, {flags:?}, {executable:?}"), errno)),
     }
 }
 
@@ -86,8 +95,16 @@ mod tests {
     }
 
     #[test]
+    fn a_sealed_text_is_read_from_its_start() {
+        let text = vec![b'x'; 300_000];
+        let file = sealed_text(&text, "text").unwrap();
+        assert!(is_sealed(&file).unwrap());
+        assert!(read_all(&file, 1 << 20).unwrap() == text);
+    }
+
+    #[test]
     fn what_can_change_is_not_sealed() {
-        let (memfd, _) = create("open").unwrap();
+        let (memfd, _) = create("open", MemfdFlags::EXEC).unwrap();
         assert!(!is_sealed(&memfd).unwrap());
         rx::fcntl_add_seals(&memfd, SealFlags::WRITE).unwrap();
         assert!(!is_sealed(&memfd).unwrap(), "it could still get shorter");

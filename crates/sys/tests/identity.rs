@@ -21,7 +21,7 @@ const STEPS: &[Step] = &[
     ("memory_policy_is_set", memory_policy_is_set),
     ("limits_are_set", limits_are_set),
     ("the_execution_domain_is_set", the_execution_domain_is_set),
-    ("a_session_keyring_is_joined", a_session_keyring_is_joined),
+    ("a_session_keyring_is_new_and_closed", a_session_keyring_is_new_and_closed),
 ];
 
 fn main() -> ExitCode {
@@ -150,13 +150,14 @@ fn the_execution_domain_is_set() {
     assert_eq!(rustix::system::uname().machine(), native.as_c_str());
 }
 
-fn a_session_keyring_is_joined() {
-    let serial = match keyring::join_session(c"_ses.wolffia-sys") {
+fn a_session_keyring_is_new_and_closed() {
+    let serial = match keyring::new_session() {
         Err(error) if error.is(Errno::ENOSYS) => skip("the kernel has no keys"),
         outcome => outcome.unwrap(),
     };
     assert!(serial > 0);
-    keyring::permit_owner_search(serial).unwrap();
-    assert_eq!(keyring::join_session(c"_ses.wolffia-sys").unwrap(), serial, "the same one again");
-    assert_ne!(keyring::join_session(c"_ses.wolffia-other").unwrap(), serial);
+    let keys = std::fs::read_to_string("/proc/keys").unwrap();
+    let own = keys.lines().find(|line| line.starts_with(&format!("{serial:08x} "))).unwrap();
+    assert!(own.contains(" 3f010000 ") && own.contains("keyring   _ses"), "{own}");
+    assert_ne!(keyring::new_session().unwrap(), serial);
 }

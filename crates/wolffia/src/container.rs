@@ -45,6 +45,13 @@ impl Runtime {
         let id = parse_id(id)?;
         let Ok(store) = self.store(false) else { return Ok(false) };
         let Ok(dir) = store.open_dir(&id) else { return Ok(false) };
+        // A `start` holds the lock while its startContainer hook hangs, which ends with the container. Not yet in one that is being
+        // made, whose record may name a cgroup of somebody else's.
+        if let Ok(Some(record)) = dir.record::<Launched>()
+            && record.phase == Phase::Created
+        {
+            kill_all_of(&record)?;
+        }
         // Whoever makes or removes it now has its turn first: what there is to remove is known afterwards.
         let lock = match dir.lock(LOCK_PATIENCE) {
             Ok(lock) => Some(lock),

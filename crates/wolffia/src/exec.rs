@@ -90,7 +90,7 @@ impl Container {
             setup: launch.setup,
             tuned_by: launch.tuned_by,
             cgroup: cgroup.as_ref().map(AsFd::as_fd),
-            keyring: launch.session_keyring.then(|| self.id()),
+            new_keyring: launch.session_keyring,
             console: &mut |name, master| options.terminal.receive(name, master),
             trace: self.runtime.trace(),
         })?;

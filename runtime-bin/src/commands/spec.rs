@@ -19,6 +19,9 @@ pub struct Spec {
     /// For a user without privileges
     #[arg(long)]
     rootless: bool,
+    /// With wolffia's own profile of system calls, the one of `sandbox`
+    #[arg(long)]
+    seccomp: bool,
 }
 
 impl Subcommand for Spec {
@@ -28,7 +31,8 @@ impl Subcommand for Spec {
     fn act(self, _: &Global) -> anyhow::Result<ExitCode> {
         let rootless = self.rootless.then(|| Owner { euid: ids::geteuid(), egid: ids::getegid() });
         let cgroup2 = fd::path_fs_magic("/sys/fs/cgroup").is_ok_and(|magic| magic == fd::CGROUP2_SUPER_MAGIC);
-        let text = Template { cgroup2, rootless }.render()?;
+        let profile = self.seccomp.then(wolffia::default_profile).transpose()?;
+        let text = Template { cgroup2, rootless, seccomp: profile.as_ref() }.render()?;
         let path = self.bundle.join("config.json");
         let mut file =
             OpenOptions::new().write(true).create_new(true).open(&path).with_context(|| {

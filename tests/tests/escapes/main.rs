@@ -12,6 +12,7 @@ mod identity;
 mod image;
 mod input;
 mod inside;
+mod keys;
 mod link;
 mod own_files;
 mod process;

@@ -1,13 +1,9 @@
 //! The filter of a sandbox: ours, the caller's, or none.
 
 use crate::error::{Error, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
-use wolffia_seccomp::{Arch, Profile};
-
-/// A list of what is allowed. It starts from what Docker allows a container without capabilities, and leaves out what no command
-/// needs that is not trusted: its comments say what.
-const DEFAULT: &str = include_str!("seccomp.json");
+use wolffia_seccomp::Profile;
 
 /// Which system calls the command may make.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,24 +20,11 @@ impl Seccomp {
     /// `linux.seccomp`; null where there is none.
     pub(super) fn profile(&self) -> Result<Value> {
         match self {
-            Seccomp::Default => default_profile(),
+            Seccomp::Default => crate::default_profile(),
             Seccomp::Off => Ok(Value::Null),
             Seccomp::File(path) => read(path),
         }
     }
-}
-
-fn default_profile() -> Result<Value> {
-    let wrong = |reason: String| Error::Usage { reason, cure: "use --seccomp off, or --seccomp FILE with a profile of your own" };
-    let native = Arch::native().ok_or_else(|| wrong("there is no seccomp profile for this architecture".to_owned()))?;
-    let mut profile: Value = serde_json::from_str(DEFAULT).map_err(|error| wrong(error.to_string()))?;
-    profile["architectures"] = native.runs().iter().map(|arch| json!(arch.oci_name())).collect();
-    for rule in profile["syscalls"].as_array_mut().into_iter().flatten() {
-        if native == Arch::S390x && rule["names"] == json!(["clone"]) {
-            rule["args"][0]["index"] = json!(1);
-        }
-    }
-    Ok(profile)
 }
 
 fn read(path: &Path) -> Result<Value> {
@@ -56,89 +39,5 @@ fn read(path: &Path) -> Result<Value> {
     match document.pointer_mut("/linux/seccomp") {
         Some(profile) => Ok(profile.take()),
         None => Ok(document),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use wolffia_seccomp::{Action, Call, Syscall, compile, explain};
-
-    fn answer(arch: Arch, name: &str, arguments: &[u64]) -> Action {
-        let profile = Profile::from_value(&default_profile().unwrap()).unwrap();
-        let number = Syscall::from_name(name).unwrap().number(arch).unwrap();
-        let mut all = [0; 6];
-        all[..arguments.len()].copy_from_slice(arguments);
-        explain(&profile, Arch::native().unwrap(), Call { arch, number, arguments: all }).action
-    }
-
-    const HIGH: u64 = 1 << 32;
-
-    #[test]
-    fn nothing_in_it_is_unknown_or_without_effect() {
-        let profile = Profile::from_value(&default_profile().unwrap()).unwrap();
-        let compiled = compile(&profile, Arch::native().unwrap()).unwrap();
-        // i386 reaches `socket` through socketcall too, which hides the family: refused there, and said.
-        let others: Vec<String> =
-            compiled.warnings.iter().map(ToString::to_string).filter(|text| !text.contains("socketcall")).collect();
-        assert_eq!(others, Vec::<String>::new());
-    }
-
-    #[test]
-    fn families_requests_and_flags_are_judged_by_the_half_that_the_kernel_reads() {
-        for arch in Arch::native().unwrap().runs().iter().copied() {
-            for (family, action) in [(1, Action::Allow), (2, Action::Allow), (38, Action::Errno(97)), (40, Action::Errno(97))] {
-                assert_eq!(answer(arch, "socket", &[family]), action, "{arch} {family}");
-                assert_eq!(answer(arch, "socket", &[family | HIGH]), action, "{arch} {family} with a high bit");
-            }
-            for (request, action) in [(0x5401, Action::Allow), (0x5412, Action::Errno(5)), (0x541c, Action::Errno(5))] {
-                assert_eq!(answer(arch, "ioctl", &[0, request]), action, "{arch} {request:#x}");
-                assert_eq!(answer(arch, "ioctl", &[0, request | HIGH]), action, "{arch} {request:#x} with a high bit");
-            }
-            for flag in [0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000] {
-                assert_eq!(answer(arch, "clone", &[flag | 17]), Action::Errno(1), "{arch} {flag:#x}");
-            }
-            assert_eq!(answer(arch, "clone", &[17]), Action::Allow, "{arch}");
-        }
-    }
-
-    #[test]
-    fn what_a_sandbox_is_to_be_kept_from() {
-        for arch in Arch::native().unwrap().runs().iter().copied() {
-            for name in ["clone3", "io_uring_setup", "io_uring_enter", "io_uring_register", "userfaultfd"] {
-                assert_eq!(answer(arch, name, &[]), Action::Errno(38), "{arch} {name}");
-            }
-            for name in [
-                "add_key",
-                "bpf",
-                "chroot",
-                "delete_module",
-                "finit_module",
-                "fsconfig",
-                "fsmount",
-                "fsopen",
-                "fspick",
-                "init_module",
-                "kexec_load",
-                "keyctl",
-                "mount",
-                "mount_setattr",
-                "move_mount",
-                "open_by_handle_at",
-                "open_tree",
-                "perf_event_open",
-                "pivot_root",
-                "quotactl",
-                "reboot",
-                "request_key",
-                "setns",
-                "swapon",
-                "syslog",
-                "umount2",
-                "unshare",
-            ] {
-                assert_eq!(answer(arch, name, &[]), Action::Errno(1), "{arch} {name}");
-            }
-        }
     }
 }
