@@ -34,6 +34,14 @@ pub enum CgroupError {
     /// The kernel refused a limit.
     #[error("cannot write {:?} to {} of cgroup {path} ({}, {} controller): {cure}", write.value, write.file, write.field, write.controller)]
     Limit { write: Box<CgroupWrite>, path: String, cure: String, source: sys::Error },
+    /// cgroups-rs failed: it says why in words alone.
+    #[error("cannot {act} cgroup {path} of version 1: {reason}")]
+    Legacy { act: &'static str, path: String, reason: String },
+    /// The kernel refused a limit of version 1.
+    #[error("cannot write {:?} to {} of the container's cgroup of version 1 ({})", write.value, write.file, write.field)]
+    LegacyLimit { write: Box<CgroupWrite>, source: std::io::Error },
+    #[error("cannot remove {}", directory.display())]
+    LegacyRemove { directory: PathBuf, source: std::io::Error },
     /// runc's text: `memory.checkBeforeUpdate`.
     #[error("rejecting {name} limit {limit} <= usage {usage}")]
     BelowUsage { field: String, name: String, limit: u64, usage: u64 },

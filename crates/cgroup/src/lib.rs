@@ -9,6 +9,7 @@ mod devices;
 mod error;
 mod events;
 mod files;
+mod legacy;
 mod limits;
 mod processes;
 pub mod stats;
@@ -17,5 +18,6 @@ mod watch;
 
 pub use cgroup::Cgroup;
 pub use error::CgroupError;
+pub use legacy::LegacyPlace;
 pub use stats::Stats;
 pub use watch::{Happening, Watch};

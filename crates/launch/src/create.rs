@@ -26,6 +26,8 @@ pub struct Launch<'a> {
     pub state: HookState,
     /// The container's cgroup, to be born in.
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// Puts init into its place in the cgroup v1 hierarchies, where the plan has one.
+    pub join_legacy: Option<&'a dyn Fn(Pid) -> Result<(), Cause>>,
     /// The socket on which init waits for `start`; `None` when the caller starts it at once.
     pub listener: Option<OwnedFd>,
     /// Takes the terminal's master and its name.
@@ -75,14 +77,20 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched, Failure> {
     let targets = stage.act(Step::NamespacesJoin, String::new, || spawn::targets(&plan.namespaces.join))?;
     stage.act(Step::Sysctl, || "whose they are".into(), || settings::check_sysctls(&plan.sysctl, &targets))?;
     let (ours, theirs) = stage.act(Step::NamespacesClone, || "handshake".into(), handshake::pair)?;
-    let needs_nothing = needs_nothing(plan);
+    let needs_nothing = needs_nothing(plan) && launch.join_legacy.is_none();
     if needs_nothing {
         // Lies in the socket when init looks: it need not wait for us to be scheduled.
         stage.act(Step::SessionStart, || "proceed".into(), || ours.send(&ToInit::Proceed))?;
     }
     // Asked before the clone: once it is mapped, init is user 0 in its own eyes.
     let dumpable_until_mapped = matches!(plan.ids, Ids::Mapped { .. }) && ids::geteuid() != 0;
-    let wanted = Wanted { new: &plan.namespaces, targets: &targets, cgroup: launch.cgroup, oom_score: oom_score(plan) };
+    let wanted = Wanted {
+        new: &plan.namespaces,
+        flags: plan.clone_flags(),
+        targets: &targets,
+        cgroup: launch.cgroup,
+        oom_score: oom_score(plan),
+    };
     let init = match spawn::spawn(&stage, &token, &wanted)? {
         Spawned::Init => {
             // The other end must be gone here, or init would never see the runtime's end of file.
@@ -94,7 +102,7 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched, Failure> {
     };
     drop(theirs);
     let launched = Launched { init, channel: ours };
-    let sent_off = if needs_nothing { Ok(()) } else { send_off(&stage, &token, plan, &launched) };
+    let sent_off = if needs_nothing { Ok(()) } else { send_off(&stage, &token, &launch, &launched) };
     let mut network = None;
     let ready = sent_off.and_then(|()| accompany(&stage, plan, &launched, &mut network, &launch.state, launch.console));
     let Err(failure) = ready else { return Ok(launched) };
@@ -136,8 +144,11 @@ fn needs_nothing(plan: &Plan) -> bool {
 }
 
 /// What init cannot do for itself, and the word to begin.
-fn send_off(stage: &Stage<'_>, token: &SingleThreaded, plan: &Plan, launched: &Launched) -> Result<(), Failure> {
-    let pid = launched.init.pid;
+fn send_off(stage: &Stage<'_>, token: &SingleThreaded, launch: &Launch<'_>, launched: &Launched) -> Result<(), Failure> {
+    let (plan, pid) = (launch.plan, launched.init.pid);
+    if let Some(join) = launch.join_legacy {
+        stage.act(Step::CgroupJoin, String::new, || join(pid))?;
+    }
     let proc = stage.act(Step::IdsMap, || "/proc".into(), ProcHandle::open)?;
     if let (Some(score), true) = (oom_score(plan), plan.namespaces.join.is_empty()) {
         // Before init hides from ptrace: its /proc files belong to root afterwards. A bridge has handed it down already.

@@ -15,7 +15,7 @@ use wolffia_plan::{Actor, Groups, NamespaceKind, Namespaces, Process, SetupIds, 
 use wolffia_sys::fd::OFlags;
 use wolffia_sys::process::{self, SingleThreaded, exit};
 use wolffia_sys::root::Root;
-use wolffia_sys::{fd, prctl};
+use wolffia_sys::{Pid, fd, prctl};
 
 /// Longest time between two words of the new process: it runs no hooks.
 const SILENCE_LIMIT: Duration = Duration::from_secs(60);
@@ -33,6 +33,8 @@ pub struct Exec<'a> {
     pub setup: Option<SetupIds>,
     pub tuned_by: Actor,
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// Puts the process into its place in the cgroup v1 hierarchies, where the container has one.
+    pub join_legacy: Option<&'a dyn Fn(Pid) -> Result<(), Cause>>,
     /// Takes a session keyring of its own. That of init has no name to join it by, which others of the same user could as well.
     pub new_keyring: bool,
     pub console: &'a mut dyn FnMut(&str, OwnedFd) -> Result<(), Cause>,
@@ -51,8 +53,13 @@ pub fn exec(exec: Exec<'_>) -> Result<create::Running, Failure> {
     let token = stage.act(Step::NamespacesJoin, || "single-threaded".into(), SingleThreaded::check)?;
     let target = stage.act(Step::NamespacesJoin, || "container".into(), || target(&exec))?;
     let (ours, theirs) = stage.act(Step::NamespacesJoin, || "handshake".into(), handshake::pair)?;
-    let wanted =
-        Wanted { new: &Namespaces::default(), targets: &target, cgroup: exec.cgroup, oom_score: exec.process.oom_score_adj };
+    let wanted = Wanted {
+        new: &Namespaces::default(),
+        flags: 0,
+        targets: &target,
+        cgroup: exec.cgroup,
+        oom_score: exec.process.oom_score_adj,
+    };
     let tenant = match spawn::spawn(&stage, &token, &wanted)? {
         Spawned::Init => {
             drop(ours);
@@ -61,6 +68,9 @@ pub fn exec(exec: Exec<'_>) -> Result<create::Running, Failure> {
         Spawned::Runtime(tenant) => tenant,
     };
     drop(theirs);
+    if let Some(join) = exec.join_legacy {
+        stage.act(Step::CgroupJoin, String::new, || join(tenant.pid))?;
+    }
     accompany(&stage, exec.process, &exec.state, &tenant, &ours, exec.tuned_by, exec.console)?;
     stage.act(Step::StartWait, String::new, || ours.send(&ToInit::Start))?;
     until_executed(&stage, &ours, tenant.pid, tenant.pidfd.as_fd())?;

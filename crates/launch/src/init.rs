@@ -15,7 +15,7 @@ use wolffia_plan::{Actor, Groups, Ids, Mount, NamespaceKind, Plan, Process, Secc
 use wolffia_sys::process::{self, exit};
 use wolffia_sys::procfs::ProcHandle;
 use wolffia_sys::root::Root;
-use wolffia_sys::{poll, prctl, signals, socket};
+use wolffia_sys::{namespaces, poll, prctl, signals, socket};
 
 /// What init is given beside the plan.
 #[derive(Debug)]
@@ -49,6 +49,10 @@ impl Init<'_> {
         }
         let mut prepared = Prepared::default();
         stage.act(Step::SessionStart, String::new, || self.enter_session(channel, &mut prepared))?;
+        if self.plan.enters_cgroup_namespace_late() {
+            let unshare = || namespaces::unshare(NamespaceKind::Cgroup.clone_flag());
+            stage.act(Step::CgroupNamespace, String::new, unshare)?;
+        }
         // Opened now, while it is the host's: every later write to /proc goes through it (CVE-2025-52881).
         let proc = stage.act(Step::TimeOffsets, || "/proc".into(), ProcHandle::open)?;
         if self.plan.namespaces.is_new(NamespaceKind::Time) {

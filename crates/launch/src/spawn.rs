@@ -90,6 +90,8 @@ fn target(join: &JoinNamespace) -> Result<Target, Cause> {
 #[derive(Debug)]
 pub struct Wanted<'a> {
     pub new: &'a Namespaces,
+    /// Those of `new` that the clone makes.
+    pub flags: u64,
     /// To be joined; through a bridge.
     pub targets: &'a [Target],
     pub cgroup: Option<BorrowedFd<'a>>,
@@ -99,7 +101,7 @@ pub struct Wanted<'a> {
 
 /// Makes init. Returns twice, as fork does.
 pub fn spawn(stage: &Stage<'_>, token: &SingleThreaded, wanted: &Wanted<'_>) -> Result<Spawned, Failure> {
-    let request = CloneRequest { flags: wanted.new.clone_flags(), cgroup: wanted.cgroup, sibling: false };
+    let request = CloneRequest { flags: wanted.flags, cgroup: wanted.cgroup, sibling: false };
     if wanted.targets.is_empty() {
         return stage.act_where(Step::NamespacesClone, || words(wanted.new), Spawned::is_runtime, || clone(token, &request));
     }

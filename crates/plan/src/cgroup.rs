@@ -1,23 +1,32 @@
 //! Where the container's processes are accounted.
 
 use crate::host::{CgroupLayout, Host};
-use crate::resources::Resources;
-use crate::{CgroupManager, CgroupPlan, ContainerPath, HostPath, Refusal, Request};
+use crate::resources::{IfAbsent, Resources};
+use crate::{CgroupManager, CgroupPlan, ContainerPath, HostPath, LegacyCgroups, Refusal, Request};
+use std::collections::BTreeMap;
 use wolffia_spec::oci;
 
 const FIELD: &str = "/linux/cgroupsPath";
+
+/// Where the container is accounted and how it is limited there.
+#[derive(Debug)]
+pub(crate) struct Accounting {
+    pub cgroup: CgroupPlan,
+    pub legacy: Option<LegacyCgroups>,
+    pub resources: Resources,
+}
 
 /// Decides the container's cgroup by `linux.cgroupsPath`, `--cgroup-manager` and the host's layout, and what of `resources`
 /// can be set in it.
 ///
 /// # Errors
-/// A path that names no cgroup, a path or limits on a host without cgroup2, and managers that this version lacks.
+/// A path that names no cgroup, a path or limits on a host that has no cgroups for them, and managers that this version lacks.
 pub(crate) fn plan_cgroup(
     linux: &oci::Linux,
-    resources: Resources,
+    mut resources: Resources,
     request: &Request,
     host: &Host,
-) -> Result<(CgroupPlan, Resources), Refusal> {
+) -> Result<Accounting, Refusal> {
     let asked = linux.cgroups_path().as_ref().map(|path| path.to_string_lossy().into_owned()).filter(|path| !path.is_empty());
     if asked.as_ref().is_some_and(|path| path.contains(|c: char| c.is_control())) {
         return Err(Refusal::new(FIELD, "the path of the cgroup holds a control character", "remove it"));
@@ -33,8 +42,13 @@ pub(crate) fn plan_cgroup(
         }
         CgroupManager::Cgroupfs => {}
     }
-    let Some((mount, own)) = unified(&host.cgroups) else {
-        return without_unified(asked.is_some() && !request.rootless, resources);
+    let unified = unified(&host.cgroups);
+    if unified.is_none() && host.cgroups.legacy("devices").is_some() {
+        resources.legacy_devices();
+    }
+    let legacy = plan_legacy(asked.as_deref(), &mut resources, request, host)?;
+    let Some((mount, own)) = unified else {
+        return without_unified(asked.is_some() && !request.rootless, legacy, resources);
     };
     let path = place(asked.as_deref(), &request.id, own, host.privileged)?;
     if path.as_str() == "/" {
@@ -45,7 +59,44 @@ pub(crate) fn plan_cgroup(
         ));
     }
     let optional = request.rootless && asked.is_none() && !resources.limits();
-    Ok((CgroupPlan::Unified { mount: mount.clone(), path: path.to_string(), optional }, resources))
+    let cgroup = CgroupPlan::Unified { mount: mount.clone(), path: path.to_string(), optional };
+    Ok(Accounting { cgroup, legacy, resources })
+}
+
+/// A place in the v1 hierarchies is for who asked for one, or for limits: it costs a directory in each of a dozen of them.
+fn plan_legacy(
+    asked: Option<&str>,
+    resources: &mut Resources,
+    request: &Request,
+    host: &Host,
+) -> Result<Option<LegacyCgroups>, Refusal> {
+    let CgroupLayout::Legacy { hierarchies, .. } = &host.cgroups else { return Ok(None) };
+    if !host.privileged || host.in_user_namespace {
+        resources.legacy.retain(|write| write.if_absent == IfAbsent::Fail);
+        return match resources.legacy.first() {
+            None => Ok(None),
+            Some(write) => {
+                let reason =
+                    format!("the host's {} controller is bound to cgroup v1, which knows no delegation", write.controller);
+                Err(Refusal::new(
+                    &write.field,
+                    reason,
+                    "run as root, leave the limit out, or boot with systemd.unified_cgroup_hierarchy=1",
+                ))
+            }
+        };
+    }
+    if hierarchies.is_empty() || asked.is_none() && resources.legacy.is_empty() && unified(&host.cgroups).is_some() {
+        return Ok(None);
+    }
+    let relative = asked.is_some_and(|path| !path.starts_with('/'));
+    let path = place(asked, &request.id, "/", host.privileged)?;
+    let mut starts = BTreeMap::new();
+    for hierarchy in hierarchies.iter().filter(|_| relative) {
+        let parent = cleaned(&hierarchy.own)?.split().map_or_else(ContainerPath::root, |(parent, _)| parent);
+        starts.extend(hierarchy.controllers.iter().map(|controller| (controller.clone(), parent.to_string())));
+    }
+    Ok(Some(LegacyCgroups { path: path.relative().to_owned(), starts }))
 }
 
 /// The host's cgroup2 mount and the runtime's own cgroup in it.
@@ -60,32 +111,38 @@ pub(crate) fn unified(layout: &CgroupLayout) -> Option<(&HostPath, &str)> {
 /// An absolute path starts at the mount (config-linux.md, "Cgroups Path"). A relative one starts beside the runtime's own
 /// cgroup, as runc's does: below it no controller could be handed on, because there are processes in it (cgroups(7)).
 fn place(asked: Option<&str>, id: &str, own: &str, privileged: bool) -> Result<ContainerPath, Refusal> {
-    let clean = |path: &str| {
-        ContainerPath::new(path).ok_or_else(|| Refusal::new(FIELD, "the path of the cgroup is not a path", "remove the NUL byte"))
-    };
     let beside_own = |path: &str| {
-        let parent = clean(own)?.split().map_or_else(ContainerPath::root, |(parent, _)| parent);
+        let parent = cleaned(own)?.split().map_or_else(ContainerPath::root, |(parent, _)| parent);
         // Cleaned by itself first, so that `..` cannot climb out of the parent.
-        clean(&format!("{parent}/{}", clean(path)?))
+        cleaned(&format!("{parent}/{}", cleaned(path)?))
     };
     match asked {
-        Some(path) if path.starts_with('/') => clean(path),
+        Some(path) if path.starts_with('/') => cleaned(path),
         Some(path) => beside_own(path),
-        None if privileged => clean(id),
+        None if privileged => cleaned(id),
         None => beside_own(id),
     }
 }
 
-fn without_unified(asked: bool, resources: Resources) -> Result<(CgroupPlan, Resources), Refusal> {
-    let reason = "this host has no cgroup2 mount, and this version makes cgroups of no other kind";
+fn cleaned(path: &str) -> Result<ContainerPath, Refusal> {
+    ContainerPath::new(path).ok_or_else(|| Refusal::new(FIELD, "the path of the cgroup is not a path", "remove the NUL byte"))
+}
+
+fn without_unified(asked: bool, legacy: Option<LegacyCgroups>, resources: Resources) -> Result<Accounting, Refusal> {
+    let reason = "this host has no cgroup2 mount";
     let cure = "mount cgroup2, for example on /sys/fs/cgroup/unified, or use --cgroup-manager disabled";
     let limit = resources.writes.first().map(|write| write.field.clone());
-    match limit.or(asked.then(|| FIELD.to_owned())) {
+    match limit.or((asked && legacy.is_none()).then(|| FIELD.to_owned())) {
         Some(field) => Err(Refusal::new(field, reason, cure)),
+        None if legacy.is_some() => {
+            let because = format!("{reason}; see the cgroup v1 hierarchies");
+            Ok(Accounting { cgroup: CgroupPlan::Inherited { because }, legacy, resources })
+        }
         None => Ok(inherited(reason, resources)),
     }
 }
 
-fn inherited(because: &str, resources: Resources) -> (CgroupPlan, Resources) {
-    (CgroupPlan::Inherited { because: because.to_owned() }, resources.unlimited(because))
+fn inherited(because: &str, resources: Resources) -> Accounting {
+    let cgroup = CgroupPlan::Inherited { because: because.to_owned() };
+    Accounting { cgroup, legacy: None, resources: resources.unlimited(because) }
 }

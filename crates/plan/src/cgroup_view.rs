@@ -3,7 +3,7 @@
 use crate::cgroup::unified;
 use crate::host::{CgroupHierarchy, CgroupLayout};
 use crate::mounts::Surroundings;
-use crate::{CgroupPlan, CgroupView, HostPath, LegacyHierarchy, NamespaceKind, Refusal};
+use crate::{CgroupPlan, CgroupView, HostPath, LegacyCgroups, LegacyHierarchy, NamespaceKind, Refusal};
 
 /// Decides the view by the host's layout and by whether the container has a cgroup namespace.
 ///
@@ -17,7 +17,8 @@ pub(crate) fn plan_view(field: &str, around: &Surroundings) -> Result<CgroupView
             Ok(if private { CgroupView::Unified { fallback: source } } else { CgroupView::UnifiedBind { source } })
         }
         CgroupLayout::Legacy { hierarchies, .. } => {
-            let hierarchies = hierarchies.iter().map(|hierarchy| legacy(hierarchy, private)).collect::<Option<Vec<_>>>();
+            let hierarchies =
+                hierarchies.iter().map(|hierarchy| legacy(hierarchy, around.legacy, private)).collect::<Option<Vec<_>>>();
             hierarchies.map(|hierarchies| CgroupView::Legacy { hierarchies }).ok_or_else(|| absent(field))
         }
         CgroupLayout::Absent => Err(absent(field)),
@@ -33,15 +34,16 @@ fn own_unified(around: &Surroundings) -> Option<HostPath> {
     }
 }
 
-fn legacy(hierarchy: &CgroupHierarchy, private: bool) -> Option<LegacyHierarchy> {
+fn legacy(hierarchy: &CgroupHierarchy, placed: Option<&LegacyCgroups>, private: bool) -> Option<LegacyHierarchy> {
     let named = hierarchy.controllers.iter().any(|controller| controller.starts_with("name="));
     // A named hierarchy has no controller, and cgroup v1 has to be told so.
     let mount_options = named.then(|| "none".to_owned()).into_iter().chain(hierarchy.controllers.iter().cloned()).collect();
     let links = hierarchy.directory.split(',').filter(|name| *name != hierarchy.directory).map(str::to_owned).collect();
+    let own = placed.map_or_else(|| hierarchy.own.clone(), |placed| placed.path_for(&hierarchy.controllers));
     Some(LegacyHierarchy {
         directory: hierarchy.directory.clone(),
         mount_options: private.then_some(mount_options),
-        source: below(&hierarchy.mount, &hierarchy.own)?,
+        source: below(&hierarchy.mount, &own)?,
         links,
     })
 }

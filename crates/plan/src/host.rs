@@ -69,6 +69,18 @@ pub enum CgroupLayout {
     Absent,
 }
 
+impl CgroupLayout {
+    /// The v1 hierarchy that `controller` is bound to, if it is.
+    pub fn legacy(&self, controller: &str) -> Option<&CgroupHierarchy> {
+        match self {
+            Self::Legacy { hierarchies, .. } => {
+                hierarchies.iter().find(|hierarchy| hierarchy.controllers.iter().any(|one| one == controller))
+            }
+            Self::Unified { .. } | Self::Absent => None,
+        }
+    }
+}
+
 /// A mounted cgroup2 and the runtime's own cgroup in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CgroupMount {

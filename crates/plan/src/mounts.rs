@@ -4,8 +4,8 @@ use crate::host::Host;
 use crate::ids::KnownIds;
 use crate::mount_options::MountOptions;
 use crate::{
-    CgroupPlan, ContainerPath, FsOption, HostPath, Mount, MountAttributes, MountFallback, MountKind, NamespaceKind, Namespaces,
-    Refusal, Request, cgroup_view, id_mapped, root,
+    CgroupPlan, ContainerPath, FsOption, HostPath, LegacyCgroups, Mount, MountAttributes, MountFallback, MountKind,
+    NamespaceKind, Namespaces, Refusal, Request, cgroup_view, id_mapped, root,
 };
 use libc::MOUNT_ATTR_RDONLY;
 use wolffia_spec::oci;
@@ -20,6 +20,7 @@ pub(crate) struct Surroundings<'a> {
     pub namespaces: &'a Namespaces,
     pub ids: &'a KnownIds,
     pub cgroup: &'a CgroupPlan,
+    pub legacy: Option<&'a LegacyCgroups>,
 }
 
 impl Surroundings<'_> {

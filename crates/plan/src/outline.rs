@@ -63,7 +63,14 @@ impl Outline {
             }
             CgroupPlan::Inherited { because } => self.say(Step::CgroupCreate, format!("none, the runtime's is kept: {because}")),
         }
-        for write in &plan.resources.writes {
+        if let Some(legacy) = &plan.legacy_cgroups {
+            self.say(Step::CgroupCreate, format!("{} in every cgroup v1 hierarchy", legacy.path));
+            self.say(Step::CgroupJoin, "init, by its pid: nothing is born into a cgroup of version 1");
+        }
+        if plan.enters_cgroup_namespace_late() {
+            self.say(Step::CgroupNamespace, "its roots are the cgroups that init is in by now");
+        }
+        for write in plan.resources.writes.iter().chain(&plan.resources.legacy) {
             self.say(Step::CgroupLimit, format!("{} = {}", write.file, write.value));
         }
         if let Some(rules) = &plan.resources.devices {
@@ -81,7 +88,9 @@ impl Outline {
     }
 
     fn namespaces(&mut self, plan: &Plan) {
-        let new: Vec<&str> = plan.namespaces.new.iter().map(|kind| kind.spec_name()).collect();
+        let late = plan.enters_cgroup_namespace_late().then_some(NamespaceKind::Cgroup);
+        let new: Vec<&str> =
+            plan.namespaces.new.iter().filter(|kind| Some(**kind) != late).map(|kind| kind.spec_name()).collect();
         self.say(
             Step::NamespacesClone,
             if new.is_empty() { "no new namespaces".to_owned() } else { format!("new: {}", new.join(", ")) },

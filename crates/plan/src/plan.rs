@@ -20,7 +20,9 @@ pub struct Plan {
     pub namespaces: Namespaces,
     pub ids: Ids,
     pub cgroup: CgroupPlan,
-    /// Set before the first process is born into the cgroup.
+    /// Beside it, on a host whose controllers are bound to cgroup v1.
+    pub legacy_cgroups: Option<LegacyCgroups>,
+    /// Set before the first process is in the cgroup.
     pub resources: Resources,
     pub time_offsets: Vec<TimeOffset>,
     pub net_devices: Vec<NetDevice>,
@@ -47,6 +49,20 @@ pub struct Plan {
     pub withheld_capabilities: u64,
     /// Protections that were asked for and cannot be had here, which a rule allows to go on without (house rule 8).
     pub recorded: Vec<Recorded>,
+}
+
+impl Plan {
+    /// Whether init enters its new cgroup namespace by itself, after it was put into its cgroups: the namespace shows the cgroups of
+    /// the moment as roots (cgroup_namespaces(7)), and a process can be born only into one of version 2.
+    pub fn enters_cgroup_namespace_late(&self) -> bool {
+        self.legacy_cgroups.is_some() && self.namespaces.is_new(NamespaceKind::Cgroup)
+    }
+
+    /// What clone3(2) makes anew.
+    pub fn clone_flags(&self) -> u64 {
+        let late = if self.enters_cgroup_namespace_late() { NamespaceKind::Cgroup.clone_flag() } else { 0 };
+        self.namespaces.clone_flags() & !late
+    }
 }
 
 /// A protection that is missing, and why the container is made all the same.
@@ -209,6 +225,23 @@ pub enum CgroupPlan {
         /// path and no limits, as runc does.
         optional: bool,
     },
+}
+
+/// The container's place in every cgroup v1 hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegacyCgroups {
+    /// Without a leading slash.
+    pub path: String,
+    /// By controller, where `path` starts when it is not the hierarchy's root.
+    pub starts: BTreeMap<String, String>,
+}
+
+impl LegacyCgroups {
+    /// Whole, for a hierarchy with these controllers.
+    pub fn path_for(&self, controllers: &[String]) -> String {
+        let start = controllers.iter().find_map(|controller| self.starts.get(controller));
+        format!("{}/{}", start.map_or("", |start| start.trim_end_matches('/')), self.path)
+    }
 }
 
 /// A line of /proc/PID/timens_offsets.

@@ -1,5 +1,6 @@
 //! All decisions about a container, in one place and one order.
 
+use crate::cgroup::Accounting;
 use crate::host::Host;
 use crate::mounts::Surroundings;
 use crate::process::{ProcessContext, Role};
@@ -25,15 +26,17 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
     let namespaces = namespaces::plan_namespaces(linux, host)?;
     let (ids, known_ids) = ids::plan_ids(spec, linux, &namespaces, host)?;
     let resources = resources::plan_resources(linux.resources().as_ref(), host)?;
-    let (cgroup, mut resources) = cgroup::plan_cgroup(linux, resources, request, host)?;
+    let Accounting { cgroup, legacy, mut resources } = cgroup::plan_cgroup(linux, resources, request, host)?;
     let mut recorded = std::mem::take(&mut resources.recorded);
-    let around = Surroundings { request, host, namespaces: &namespaces, ids: &known_ids, cgroup: &cgroup };
+    let around =
+        Surroundings { request, host, namespaces: &namespaces, ids: &known_ids, cgroup: &cgroup, legacy: legacy.as_ref() };
     let mounts = mounts::plan_mounts(spec, &around)?;
     let mut device_plan = devices::plan_devices(linux, &mounts, &namespaces, &known_ids, host)?;
     recorded.append(&mut device_plan.recorded);
     let root = root::plan_root(spec, linux, &namespaces, request, host)?;
     // Where no device program bounds it, CAP_MKNOD opens every device of the host, unless a user namespace makes it harmless.
-    let unbounded = resources.devices.is_none() && !around.in_user_namespace();
+    let bounded = resources.devices.is_some() || resources.legacy.iter().any(|write| write.controller == "devices");
+    let unbounded = !bounded && !around.in_user_namespace();
     let withheld_capabilities = if unbounded { capabilities::MKNOD } else { 0 };
     let (filter, mut without_effect) = plan_seccomp(linux)?;
     recorded.append(&mut without_effect);
@@ -62,6 +65,7 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
         namespaces,
         ids,
         cgroup,
+        legacy_cgroups: legacy,
         resources,
         root,
         mounts,

@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use wolffia_spec::oci;
 
 mod devices;
+mod legacy;
 
 pub use devices::{DeviceAccess, DeviceRule, DeviceType};
 
@@ -21,6 +22,9 @@ pub struct Resources {
     pub checks: Vec<UsageCheck>,
     /// In this order.
     pub writes: Vec<CgroupWrite>,
+    /// The same for controllers that are bound to cgroup v1 hierarchies; a write that the kernel refuses as not fitting
+    /// the others is tried once more after them.
+    pub legacy: Vec<CgroupWrite>,
     /// The device program's rules; a later one overrules an earlier one. `None`: no program can be attached here.
     pub devices: Option<Vec<DeviceRule>>,
     /// What cgroup v2 has no file for, and runc passes over too.
@@ -78,24 +82,30 @@ pub fn plan_resources(given: Option<&oci::LinuxResources>, host: &Host) -> Resul
 
 fn resources(config: &oci::LinuxResources, host: &Host) -> Result<Resources, Refusal> {
     let mut out = Resources::default();
+    let v1 = |controller: &str| host.cgroups.legacy(controller).is_some();
     if let Some(pids) = config.pids() {
-        out.pids(pids)?;
+        out.pids(pids, v1("pids"))?;
     }
     if let Some(memory) = config.memory() {
-        out.memory(memory)?;
+        if v1("memory") { out.legacy_memory(memory)? } else { out.memory(memory)? }
     }
     if let Some(io) = config.block_io() {
-        out.io(io)?;
+        if v1("blkio") { out.legacy_io(io)? } else { out.io(io)? }
     }
     if let Some(cpu) = config.cpu() {
-        out.cpu(cpu)?;
+        if v1("cpu") {
+            out.legacy_cpu(cpu)?
+        } else {
+            out.cpu(cpu)?
+        }
+        out.cpuset(cpu, v1("cpuset"));
     }
     for (index, limit) in config.hugepage_limits().iter().flatten().enumerate() {
-        out.hugetlb(index, limit)?;
+        out.hugetlb(index, limit, v1("hugetlb"))?;
     }
-    out.rdma(config)?;
-    out.network(config)?;
-    out.unified(config)?;
+    out.rdma(config, v1("rdma"))?;
+    out.network(config, host)?;
+    out.unified(config, host)?;
     out.devices(config, host)?;
     Ok(out)
 }
@@ -103,12 +113,12 @@ fn resources(config: &oci::LinuxResources, host: &Host) -> Result<Resources, Ref
 impl Resources {
     /// Whether anything is to be set in the container's cgroup.
     pub fn limits(&self) -> bool {
-        !self.writes.is_empty() || self.devices.is_some()
+        !self.writes.is_empty() || !self.legacy.is_empty() || self.devices.is_some()
     }
 
     /// The same for a container without a cgroup of its own: every limit that was asked for is recorded as missing.
     pub(crate) fn unlimited(self, because: &str) -> Self {
-        let mut fields: Vec<String> = self.writes.into_iter().map(|write| write.field).collect();
+        let mut fields: Vec<String> = self.writes.into_iter().chain(self.legacy).map(|write| write.field).collect();
         fields.dedup();
         let missing = fields.into_iter().map(|field| Recorded { field, reason: format!("not limited: {because}") });
         let unbounded = self.devices.map(|_| Recorded {
@@ -119,30 +129,34 @@ impl Resources {
         Self { recorded, ..Self::default() }
     }
 
-    /// Where a controller is missing there is no limit, so to ask for none is no failure.
     fn write(&mut self, field: &str, file: impl Into<String>, value: impl ToString) {
-        let value = value.to_string();
-        let if_absent = if value == "max" { IfAbsent::Skip } else { IfAbsent::Fail };
-        self.write_or(field, file, value, if_absent);
+        self.write_either(false, field, file, value);
     }
 
     fn write_or(&mut self, field: &str, file: impl Into<String>, value: impl ToString, if_absent: IfAbsent) {
-        let file = file.into();
-        let controller = file.split('.').next().unwrap_or_default().to_owned();
-        self.writes.push(CgroupWrite { field: at(field), controller, file, value: value.to_string(), if_absent });
+        self.writes.push(cgroup_write(field, file, value, if_absent));
+    }
+
+    /// To the controller's file in cgroup v1 if `legacy`: where both kinds have the same. Where a controller is missing there is
+    /// no limit, so to ask for none is no failure.
+    fn write_either(&mut self, legacy: bool, field: &str, file: impl Into<String>, value: impl ToString) {
+        let value = value.to_string();
+        let if_absent = if value == "max" { IfAbsent::Skip } else { IfAbsent::Fail };
+        let writes = if legacy { &mut self.legacy } else { &mut self.writes };
+        writes.push(cgroup_write(field, file, value, if_absent));
     }
 
     fn record(&mut self, field: &str, reason: &str) {
         self.recorded.push(Recorded { field: at(field), reason: reason.to_owned() });
     }
 
-    fn pids(&mut self, pids: &oci::LinuxPids) -> Result<(), Refusal> {
+    fn pids(&mut self, pids: &oci::LinuxPids, legacy: bool) -> Result<(), Refusal> {
         let value = match pids.limit() {
             // Version 1.3 makes 0 a limit. runc writes 1, which systemd can express, and which forbids a second process as well.
             0 => "1".to_owned(),
             limit => max_or_number("pids/limit", limit)?,
         };
-        self.write("pids/limit", "pids.max", value);
+        self.write_either(legacy, "pids/limit", "pids.max", value);
         Ok(())
     }
 
@@ -203,13 +217,15 @@ impl Resources {
         if let (Some(weight), false) = (cpu_weight(cpu.shares().unwrap_or(0)), idle == Some(1)) {
             self.write("cpu/shares", "cpu.weight", weight);
         }
-        self.cpu_bandwidth(cpu)?;
+        self.cpu_bandwidth(cpu)
+    }
+
+    fn cpuset(&mut self, cpu: &oci::LinuxCpu, legacy: bool) {
         for (field, file, set) in [("cpu/cpus", "cpuset.cpus", cpu.cpus()), ("cpu/mems", "cpuset.mems", cpu.mems())] {
             if let Some(list) = set.as_deref().filter(|list| !list.is_empty()) {
-                self.write(field, file, list);
+                self.write_either(legacy, field, file, list);
             }
         }
-        Ok(())
     }
 
     fn cpu_bandwidth(&mut self, cpu: &oci::LinuxCpu) -> Result<(), Refusal> {
@@ -276,7 +292,7 @@ impl Resources {
         Ok(())
     }
 
-    fn hugetlb(&mut self, index: usize, limit: &oci::LinuxHugepageLimit) -> Result<(), Refusal> {
+    fn hugetlb(&mut self, index: usize, limit: &oci::LinuxHugepageLimit, legacy: bool) -> Result<(), Refusal> {
         let field = format!("hugepageLimits/{index}");
         let size = limit.page_size();
         let digits = size.strip_suffix("KB").or(size.strip_suffix("MB")).or(size.strip_suffix("GB"));
@@ -284,13 +300,17 @@ impl Resources {
             return Err(refuse(&field, format!("page size {size:?} is not one"), "<number>KB, <number>MB or <number>GB"));
         }
         let bytes = u64::try_from(limit.limit()).map_err(|_| refuse(&field, "the limit is negative", "0 or more bytes"))?;
-        self.write(&field, format!("hugetlb.{size}.max"), bytes);
+        let (writes, file) = match legacy {
+            true => (&mut self.legacy, "limit_in_bytes"),
+            false => (&mut self.writes, "max"),
+        };
+        writes.push(cgroup_write(&field, format!("hugetlb.{size}.{file}"), bytes, IfAbsent::Fail));
         // Linux 5.7: counts what is reserved, so that it is refused at mmap(2) instead of killing the process later.
-        self.write_or(&field, format!("hugetlb.{size}.rsvd.max"), bytes, IfAbsent::Skip);
+        writes.push(cgroup_write(&field, format!("hugetlb.{size}.rsvd.{file}"), bytes, IfAbsent::Skip));
         Ok(())
     }
 
-    fn rdma(&mut self, config: &oci::LinuxResources) -> Result<(), Refusal> {
+    fn rdma(&mut self, config: &oci::LinuxResources, legacy: bool) -> Result<(), Refusal> {
         let mut devices: Vec<_> = config.rdma().iter().flatten().collect();
         devices.sort_unstable_by_key(|(name, _)| *name);
         for (name, limit) in devices {
@@ -303,22 +323,14 @@ impl Resources {
             if handles.is_none() && objects.is_none() {
                 return Err(refuse(&field, "it limits nothing", "hcaHandles, hcaObjects or both"));
             }
-            self.write(&field, "rdma.max", format!("{name}{}{}", handles.unwrap_or_default(), objects.unwrap_or_default()));
-        }
-        Ok(())
-    }
-
-    fn network(&mut self, config: &oci::LinuxResources) -> Result<(), Refusal> {
-        let Some(network) = config.network() else { return Ok(()) };
-        if network.class_id().is_some() || network.priorities().as_ref().is_some_and(|list| !list.is_empty()) {
-            let cure = "leave it out and mark the traffic by cgroup path instead (nftables: socket cgroupv2)";
-            return Err(refuse("network", "cgroup v2 has no network controllers", cure));
+            let limits = format!("{name}{}{}", handles.unwrap_or_default(), objects.unwrap_or_default());
+            self.write_either(legacy, &field, "rdma.max", limits);
         }
         Ok(())
     }
 
     /// Last of all: they overrule the fields above (config-linux.md, "unified").
-    fn unified(&mut self, config: &oci::LinuxResources) -> Result<(), Refusal> {
+    fn unified(&mut self, config: &oci::LinuxResources, host: &Host) -> Result<(), Refusal> {
         let mut files: Vec<_> = config.unified().iter().flatten().collect();
         files.sort_unstable_by_key(|(name, _)| *name);
         for (name, value) in files {
@@ -334,6 +346,11 @@ impl Resources {
             if ["cgroup.procs", "cgroup.threads", "cgroup.kill", "cgroup.freeze", "cgroup.type"].contains(&name.as_str()) {
                 return Err(refuse(&field, format!("{name} acts on processes and limits nothing"), "leave it out"));
             }
+            if let Some(hierarchy) = name.split_once('.').and_then(|(controller, _)| host.cgroups.legacy(controller)) {
+                let reason =
+                    format!("the host's controller is bound to cgroup v1 at {}, which has no such file", hierarchy.mount);
+                return Err(refuse(&field, reason, "leave it out, or boot with systemd.unified_cgroup_hierarchy=1"));
+            }
             // The kernel takes each write as one line.
             for line in value.lines().filter(|line| !line.is_empty()) {
                 self.write(&field, name, line);
@@ -341,6 +358,12 @@ impl Resources {
         }
         Ok(())
     }
+}
+
+fn cgroup_write(field: &str, file: impl Into<String>, value: impl ToString, if_absent: IfAbsent) -> CgroupWrite {
+    let file = file.into();
+    let controller = file.split('.').next().unwrap_or_default().to_owned();
+    CgroupWrite { field: at(field), controller, file, value: value.to_string(), if_absent }
 }
 
 fn at(field: &str) -> String {

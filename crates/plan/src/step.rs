@@ -53,6 +53,8 @@ steps! {
     NamespacesClone = "namespaces.clone" by Parent;
     /// Join namespaces that exist already.
     NamespacesJoin = "namespaces.join" by Bridge;
+    /// Put init into its place in the cgroup v1 hierarchies.
+    CgroupJoin = "cgroup.join" by Parent;
     /// Set the badness score for the out-of-memory killer.
     OomScore = "process.oomScore" by Parent;
     /// Write the user namespace's id maps.
@@ -61,6 +63,8 @@ steps! {
     NetDevicesMove = "netdevices.move" by Parent;
     /// Start a session of its own.
     SessionStart = "session.start" by Init;
+    /// Enter a new cgroup namespace, now that init is in its cgroups.
+    CgroupNamespace = "namespaces.cgroup" by Init;
     /// Set the offsets of the time namespace's clocks.
     TimeOffsets = "time.offsets" by Init;
     /// Take a session keyring of its own.

@@ -533,7 +533,7 @@ fn what_this_version_lacks() {
         ("/linux/mountLabel", json!("x"), "/linux/mountLabel", "selinux is disabled or not supported"),
         ("/linux/intelRdt", json!({}), "/linux/intelRdt", "Intel RDT is not in this version"),
         (at, resources("cpu", json!({"realtimeRuntime": 1})), "/linux/resources/cpu/realtimeRuntime", "real-time"),
-        (at, resources("network", json!({"classID": 1})), "/linux/resources/network", "no network controllers"),
+        (at, resources("network", json!({"classID": 1})), "/linux/resources/network/classID", "no network controllers"),
         (at, resources("unified", json!({"cgroup.procs": "1"})), "/linux/resources/unified/cgroup.procs", "limits nothing"),
         ("/linux/cgroupsPath", json!("/"), "/linux/cgroupsPath", "cannot be the root cgroup"),
         ("/linux/cgroupsPath", json!("/a\nb"), "/linux/cgroupsPath", "control character"),

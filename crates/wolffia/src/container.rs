@@ -6,7 +6,7 @@ use crate::runtime::{Runtime, parse_id};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
-use wolffia_cgroup::Cgroup;
+use wolffia_cgroup::{Cgroup, LegacyPlace};
 use wolffia_launch::{Cause, HookState, Stage, Trace};
 use wolffia_plan::{NamespaceKind, Step};
 use wolffia_spec::documents::StateReport;
@@ -400,11 +400,17 @@ fn cgroup_of(record: &Record<Launched>) -> Result<Option<Cgroup>> {
 
 fn remove_cgroup_of(record: &Record<Launched>) -> Result<()> {
     match (cgroup_of(record)?, &record.launch.cgroup) {
-        (Some(cgroup), _) => Ok(cgroup.remove()?),
+        (Some(cgroup), _) => cgroup.remove()?,
         // Its creator was killed on the way to it, or somebody has removed it.
-        (None, Some(place)) => Ok(Cgroup::remove_way(Path::new(&place.mount), &place.path, &place.made)?),
-        (None, None) => Ok(()),
+        (None, Some(place)) => Cgroup::remove_way(Path::new(&place.mount), &place.path, &place.made)?,
+        (None, None) => {}
     }
+    // After the other, which waits for the last process to be gone from all of them.
+    Ok(legacy_of(record).map_or(Ok(()), |place| place.remove())?)
+}
+
+pub(crate) fn legacy_of(record: &Record<Launched>) -> Option<LegacyPlace> {
+    record.launch.legacy_cgroups.as_ref().map(LegacyPlace::open)
 }
 
 fn wait_for(outcome: wolffia_sys::Result<bool>) -> Result<bool> {

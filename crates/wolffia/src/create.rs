@@ -9,7 +9,7 @@ use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-use wolffia_cgroup::Cgroup;
+use wolffia_cgroup::{Cgroup, LegacyPlace};
 use wolffia_host::Needs;
 use wolffia_launch::{Cause, HookState, Launch, Launched, Running, Stage, Trace};
 use wolffia_plan::{BinaryOwner, CgroupPlan, Host, HostPath, Ids, KnownIds, Plan, Request, Step};
@@ -147,7 +147,7 @@ impl Runtime {
         options.terminal.fits(plan.process.as_ref())?;
         let stage = Stage { trace: self.trace().map_or(Trace::Off, Trace::Log) };
         let store = self.store(true)?;
-        let mut making = Making { reservation: store.reserve(&id)?, store, cgroup: None, stage };
+        let mut making = Making { reservation: store.reserve(&id)?, store, cgroup: None, legacy: None, stage };
         let made = match making.carry_out(self, &plan, &host, bundle, options, start) {
             Ok((launched, record)) => making.commit(launched, record),
             Err(error) => Err(making.undo(error)),
@@ -177,6 +177,7 @@ struct Making<'a> {
     store: Store,
     reservation: Reservation<Payload>,
     cgroup: Option<Cgroup>,
+    legacy: Option<LegacyPlace>,
     stage: Stage<'a>,
 }
 
@@ -208,6 +209,7 @@ impl Making<'_> {
             record.launch.pid_file = Some(std::path::absolute(path).map_err(|source| file_error("find", path, source))?);
         }
         self.make_cgroup(plan, &mut record)?;
+        let join = self.legacy.as_ref().map(|place| |pid| place.add(pid).map_err(cause));
         let dir = self.reservation.dir();
         dir.save_config(&bundle.text)?;
         if options.notify {
@@ -221,6 +223,7 @@ impl Making<'_> {
             plan,
             state: hook_state(&id, bundle, plan),
             cgroup: self.cgroup.as_ref().map(Cgroup::dir),
+            join_legacy: join.as_ref().map(|join| join as &dyn Fn(_) -> _),
             listener,
             console: &mut |name, master| options.terminal.receive(name, master),
             trace: runtime.trace(),
@@ -244,7 +247,10 @@ impl Making<'_> {
     /// Written down before it is made, so that `delete --force` finds it if we are killed in between; and the poststop hooks, if
     /// there is no cgroup.
     fn make_cgroup(&mut self, plan: &Plan, record: &mut Record<Payload>) -> Result<()> {
-        let CgroupPlan::Unified { mount, path, optional } = &plan.cgroup else { return Ok(self.reservation.dir().save(record)?) };
+        let CgroupPlan::Unified { mount, path, optional } = &plan.cgroup else {
+            self.reservation.dir().save(record)?;
+            return self.make_legacy_cgroups(plan);
+        };
         let made = match Cgroup::missing(mount.as_path(), path) {
             Err(error) if *optional && error.is_permission() => Vec::new(),
             missing => missing?,
@@ -271,6 +277,7 @@ impl Making<'_> {
                 self.limit(plan)?;
                 place.made = self.cgroup.as_ref().map_or_else(Vec::new, |cgroup| cgroup.made().to_vec());
                 record.launch.cgroup = Some(place);
+                self.make_legacy_cgroups(plan)?;
             }
             Some(reason) => {
                 record.cgroup = None;
@@ -282,20 +289,33 @@ impl Making<'_> {
         Ok(())
     }
 
+    fn make_legacy_cgroups(&mut self, plan: &Plan) -> Result<()> {
+        let Some(place) = &plan.legacy_cgroups else { return Ok(()) };
+        let legacy = self.legacy.insert(LegacyPlace::open(place));
+        let what = || format!("{} of version 1", place.path);
+        self.stage.act(Step::CgroupCreate, what, || legacy.create().map_err(cause))?;
+        if plan.resources.legacy.is_empty() {
+            return Ok(());
+        }
+        Ok(self.stage.act(Step::CgroupLimit, what, || legacy.limit(&plan.resources.legacy).map_err(cause))?)
+    }
+
     fn limit(&self, plan: &Plan) -> Result<()> {
-        let Some(cgroup) = self.cgroup.as_ref().filter(|_| plan.resources.limits()) else { return Ok(()) };
-        Ok(self.stage.act(Step::CgroupLimit, || cgroup.path().to_owned(), || cgroup.limit(&plan.resources).map_err(cause))?)
+        let resources = &plan.resources;
+        let limits = !resources.writes.is_empty() || resources.devices.is_some();
+        let Some(cgroup) = self.cgroup.as_ref().filter(|_| limits) else { return Ok(()) };
+        Ok(self.stage.act(Step::CgroupLimit, || cgroup.path().to_owned(), || cgroup.limit(resources).map_err(cause))?)
     }
 
     fn commit(self, launched: Launched, record: Record<Payload>) -> Result<Made> {
-        let Making { store, reservation, cgroup, stage } = self;
+        let Making { store, reservation, cgroup, legacy, stage } = self;
         let id = reservation.dir().id().clone();
         let committed = stage.act(Step::StateCommit, || id.to_string(), || reservation.commit(&record).map_err(cause));
         match committed {
             Ok(dir) => Ok(Made { store, dir, launched, record }),
             Err(failure) => {
                 drop(launched);
-                remove_cgroup(cgroup.as_ref());
+                remove_cgroups(cgroup.as_ref(), legacy.as_ref());
                 let Ok(dir) = store.open_dir(&id) else { return Err(failure.into()) };
                 if let Ok(lock) = dir.lock(crate::container::LOCK_PATIENCE) {
                     report(store.remove(dir, lock));
@@ -307,7 +327,7 @@ impl Making<'_> {
 
     /// Takes away what was made; returns the error that led here.
     fn undo(self, error: Error) -> Error {
-        remove_cgroup(self.cgroup.as_ref());
+        remove_cgroups(self.cgroup.as_ref(), self.legacy.as_ref());
         report(self.reservation.abandon(&self.store));
         error
     }
@@ -326,9 +346,12 @@ fn remove_pid_file(options: &CreateOptions) {
     }
 }
 
-fn remove_cgroup(cgroup: Option<&Cgroup>) {
+fn remove_cgroups(cgroup: Option<&Cgroup>, legacy: Option<&LegacyPlace>) {
     if let Some(cgroup) = cgroup {
         report(cgroup.kill_all(libc::SIGKILL).and_then(|()| cgroup.remove()));
+    }
+    if let Some(legacy) = legacy {
+        report(legacy.remove());
     }
 }
 

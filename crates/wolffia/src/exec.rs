@@ -81,6 +81,8 @@ impl Container {
         let init = self.init()?.ok_or_else(|| self.vanished())?;
         let cgroup = self.with_cgroup(|cgroup| Ok(cgroup.dir().try_clone_to_owned()))?;
         let cgroup = cgroup.transpose().map_err(|source| Error::File { act: "hold", path: "cgroup".into(), source })?;
+        let legacy = crate::container::legacy_of(&self.record);
+        let join = legacy.as_ref().map(|place| |pid| place.add(pid).map_err(crate::error::cause));
         let launch = &self.record.launch;
         let running = wolffia_launch::exec(Exec {
             process: &process,
@@ -90,6 +92,7 @@ impl Container {
             setup: launch.setup,
             tuned_by: launch.tuned_by,
             cgroup: cgroup.as_ref().map(AsFd::as_fd),
+            join_legacy: join.as_ref().map(|join| join as &dyn Fn(_) -> _),
             new_keyring: launch.session_keyring,
             console: &mut |name, master| options.terminal.receive(name, master),
             trace: self.runtime.trace(),

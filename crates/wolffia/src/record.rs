@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use wolffia_plan::{Actor, Hook, Ids, KnownIds, MemoryPolicy, NamespaceKind, Plan, Recorded, Setgroups, SetupIds};
+use wolffia_plan::{Actor, Hook, Ids, KnownIds, LegacyCgroups, MemoryPolicy, NamespaceKind, Plan, Recorded, Setgroups, SetupIds};
 
 /// The part of a container's record that the facade owns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct Launched {
     pub session_keyring: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<CgroupPlace>,
+    /// The container's place in the cgroup v1 hierarchies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legacy_cgroups: Option<LegacyCgroups>,
     /// Only until the container is created: the pid file that its creator writes, absolute. A draft of it may be left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid_file: Option<PathBuf>,
@@ -61,6 +64,7 @@ impl Launched {
             memory_policy: process.and_then(|process| process.memory_policy.clone()),
             session_keyring: plan.session_keyring,
             cgroup,
+            legacy_cgroups: plan.legacy_cgroups.clone(),
             pid_file: None,
             poststart: plan.hooks.poststart.clone(),
             poststop: plan.hooks.poststop.clone(),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::HostPath;
-use crate::host::{CgroupLayout, Lsm};
+use crate::host::{CgroupHierarchy, CgroupLayout, CgroupMount, Lsm};
 use serde_json::{Value, json};
 
 fn host(privileged: bool, in_user_namespace: bool) -> Host {
@@ -225,4 +225,81 @@ fn device_rules_that_mean_nothing_are_refused() {
         refusal(json!({"devices": [{"allow": true, "major": -2, "access": "r"}]}))
             .starts_with("/linux/resources/devices/0/major: -2")
     );
+}
+
+/// A host with the controllers `bound` in cgroup v1, and cgroup2 beside them.
+fn hybrid(bound: &[&str]) -> Host {
+    let hierarchy = |name: &&str| CgroupHierarchy {
+        directory: (*name).to_owned(),
+        controllers: vec![(*name).to_owned()],
+        mount: HostPath::new(format!("/sys/fs/cgroup/{name}")).unwrap(),
+        own: "/".to_owned(),
+    };
+    let unified = CgroupMount { mount: HostPath::new("/sys/fs/cgroup/unified").unwrap(), own: "/".to_owned() };
+    let cgroups = CgroupLayout::Legacy { hierarchies: bound.iter().map(hierarchy).collect(), unified: Some(unified) };
+    Host { cgroups, ..host(true, false) }
+}
+
+#[test]
+fn what_is_bound_to_version_one_is_written_there() {
+    let all = ["memory", "cpu", "cpuset", "pids", "blkio", "net_cls", "net_prio"];
+    let config: oci::LinuxResources = serde_json::from_value(json!({
+        "memory": {"limit": 4096, "swap": -1, "reservation": 2048, "swappiness": 7, "disableOOMKiller": true},
+        "cpu": {"shares": 2, "quota": -1, "period": 1000, "burst": 0, "realtimeRuntime": 5, "cpus": "0-1"},
+        "pids": {"limit": -1},
+        "blockIO": {"weight": 10, "throttleWriteBpsDevice": [{"major": 8, "minor": 0, "rate": 0}]},
+        "hugepageLimits": [{"pageSize": "2MB", "limit": 5}],
+        "network": {"classID": 3, "priorities": [{"name": "lo", "priority": 4}]},
+    }))
+    .unwrap();
+    let planned = resources(&config, &hybrid(&all)).unwrap();
+    let lines = |writes: &[CgroupWrite]| -> Vec<String> {
+        writes.iter().map(|write| format!("{}: {}={}", write.controller, write.file, write.value)).collect()
+    };
+    assert_eq!(
+        lines(&planned.legacy),
+        [
+            "pids: pids.max=max",
+            "memory: memory.limit_in_bytes=4096",
+            "memory: memory.memsw.limit_in_bytes=-1",
+            "memory: memory.soft_limit_in_bytes=2048",
+            "memory: memory.swappiness=7",
+            "memory: memory.oom_control=1",
+            "blkio: blkio.bfq.weight=10",
+            "blkio: blkio.throttle.write_bps_device=8:0 0",
+            "cpu: cpu.shares=2",
+            "cpu: cpu.cfs_period_us=1000",
+            "cpu: cpu.cfs_quota_us=-1",
+            "cpu: cpu.cfs_burst_us=0",
+            "cpu: cpu.rt_runtime_us=5",
+            "cpuset: cpuset.cpus=0-1",
+            "net_cls: net_cls.classid=3",
+            "net_prio: net_prio.ifpriomap=lo 4",
+        ]
+    );
+    assert_eq!(
+        lines(&planned.writes),
+        ["hugetlb: hugetlb.2MB.max=5", "hugetlb: hugetlb.2MB.rsvd.max=5"],
+        "version 2 has this one"
+    );
+    assert!(planned.devices.is_some() && planned.recorded.is_empty());
+    let refused = |config: Value, host: Host| resources(&serde_json::from_value(config).unwrap(), &host).unwrap_err().to_string();
+    let unified = json!({"unified": {"memory.high": "9"}});
+    assert!(refused(unified, hybrid(&all)).contains("bound to cgroup v1 at /sys/fs/cgroup/memory"));
+    let less = json!({"memory": {"limit": 9, "swap": 8}});
+    assert!(refused(less, hybrid(&all)).contains("memory+swap limit should be >= memory limit"));
+}
+
+#[test]
+fn device_rules_as_lines() {
+    let config = serde_json::from_value(json!({"devices": [
+        {"allow": false, "access": "rwm"},
+        {"allow": true, "type": "c", "major": 10, "access": "rw"},
+    ]}))
+    .unwrap();
+    let mut planned = resources(&config, &hybrid(&["devices"])).unwrap();
+    planned.legacy_devices();
+    let lines: Vec<String> = planned.legacy.iter().map(|write| format!("{}={}", write.file, write.value)).collect();
+    assert_eq!(lines[..3], ["devices.deny=a", "devices.deny=a *:* rwm", "devices.allow=c 10:* rw"]);
+    assert_eq!(lines.last().unwrap(), "devices.allow=c 10:200 rwm");
 }

@@ -1,0 +1,139 @@
+//! `linux.resources`, enforced: on hosts with cgroup v2, and on those whose controllers are bound to v1 hierarchies.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
+use std::path::{Path, PathBuf};
+use wolffia_tests::{Bundle, Case, ROOT, Value, json, scenario};
+
+const MEMORY: u64 = 64 << 20;
+
+/// The file of a limit, by its name in either version.
+struct File {
+    v1: (&'static str, &'static str),
+    v2: &'static str,
+}
+
+const MEMORY_MAX: File = File { v1: ("memory", "memory.limit_in_bytes"), v2: "memory.max" };
+const PIDS_MAX: File = File { v1: ("pids", "pids.max"), v2: "pids.max" };
+const CPUS: File = File { v1: ("cpuset", "cpuset.cpus"), v2: "cpuset.cpus" };
+
+fn legacy(controller: &str) -> Option<PathBuf> {
+    Some(Path::new("/sys/fs/cgroup").join(controller)).filter(|path| path.join("cgroup.procs").exists())
+}
+
+fn unified() -> Option<PathBuf> {
+    ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|path| path.join("cgroup.controllers").exists())
+}
+
+impl File {
+    /// In the container's cgroup.
+    fn path(&self, cgroup: &str) -> Option<PathBuf> {
+        let below = |mount: PathBuf, file: &str| mount.join(cgroup.trim_start_matches('/')).join(file);
+        match legacy(self.v1.0) {
+            Some(mount) => Some(below(mount, self.v1.1)),
+            None => {
+                let controller = self.v2.split('.').next().unwrap();
+                let mount = unified()?;
+                let offered = std::fs::read_to_string(mount.join("cgroup.controllers")).unwrap();
+                offered.split_whitespace().any(|one| one == controller).then(|| below(mount, self.v2))
+            }
+        }
+    }
+
+    fn read(&self, cgroup: &str) -> String {
+        std::fs::read_to_string(self.path(cgroup).unwrap()).unwrap().trim().to_owned()
+    }
+}
+
+/// A bundle with `resources` in a cgroup of its own; skips the scenario where `file` cannot be had.
+fn limited(case: &Case, file: &File, script: &str, resources: Value) -> (Bundle, String) {
+    let cgroup = format!("/wolffia-tests-{}/limits", std::process::id());
+    if file.path(&cgroup).is_none() {
+        case.skip(&format!("no {} controller on this host", file.v1.0));
+    }
+    let bundle = case.shell(script);
+    bundle.edit(|config| {
+        config["linux"]["resources"] = resources;
+        config["linux"]["cgroupsPath"] = json!(cgroup);
+    });
+    (bundle, cgroup)
+}
+
+fn left(cgroup: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir("/sys/fs/cgroup").unwrap().map(|entry| entry.unwrap().path());
+    let all = entries.chain(unified()).map(|mount| mount.join(cgroup.trim_start_matches('/')));
+    all.filter(|path| path.exists()).collect()
+}
+
+#[test]
+fn limits_hold_the_values_that_were_asked_for() {
+    scenario(ROOT, |case| {
+        let resources = json!({
+            "memory": { "limit": MEMORY },
+            "pids": { "limit": 17 },
+            "cpu": { "shares": 512, "quota": 20000, "period": 100_000, "cpus": "0" },
+        });
+        let (bundle, cgroup) = limited(case, &MEMORY_MAX, "exec sleep 300", resources);
+        bundle.args(&["sleep", "300"]);
+        let id = case.started(&bundle);
+        assert_eq!(
+            (MEMORY_MAX.read(&cgroup), PIDS_MAX.read(&cgroup), CPUS.read(&cgroup)),
+            (MEMORY.to_string(), "17".to_owned(), "0".to_owned())
+        );
+        let init = case.wolffia().args(["exec", &id, "cat", "/proc/1/cgroup"]).run();
+        let other = case.wolffia().args(["exec", &id, "cat", "/proc/self/cgroup"]).run();
+        assert_eq!(init.succeeds(), other.succeeds(), "exec enters every cgroup that init is in");
+        case.wolffia().args(["delete", "--force", &id]).run().succeeds();
+        assert_eq!(left(&cgroup), Vec::<PathBuf>::new());
+    });
+}
+
+#[test]
+fn a_process_that_takes_more_memory_is_killed() {
+    scenario(ROOT, |case| {
+        let script = "x=$(head -c 300000000 /dev/zero | tr '\\000' x); echo survived";
+        let resources = json!({ "memory": { "limit": MEMORY, "swap": MEMORY } });
+        let (bundle, _) = limited(case, &MEMORY_MAX, script, resources);
+        let outcome = case.run(&bundle);
+        assert!(!outcome.status.success() && !outcome.stdout.contains("survived"), "{outcome}");
+    });
+}
+
+#[test]
+fn no_more_processes_than_were_granted() {
+    scenario(ROOT, |case| {
+        let script = "i=0; while [ $i -lt 50 ]; do sleep 9 & i=$((i + 1)); done; echo survived";
+        let (bundle, _) = limited(case, &PIDS_MAX, script, json!({ "pids": { "limit": 12 } }));
+        let outcome = case.run(&bundle);
+        assert!(outcome.stderr.contains("fork") && !outcome.stdout.contains("survived"), "{outcome}");
+    });
+}
+
+/// A cgroup namespace shows the container's own cgroups as roots, in every hierarchy.
+#[test]
+fn the_cgroup_namespace_begins_at_the_containers_cgroups() {
+    scenario(ROOT, |case| {
+        let script = "grep -v ':/$' /proc/self/cgroup; echo all";
+        let (bundle, _) = limited(case, &PIDS_MAX, script, json!({ "pids": { "limit": 12 } }));
+        bundle.edit(|config| {
+            let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+            namespaces.retain(|namespace| namespace["type"] != "cgroup");
+            namespaces.push(json!({ "type": "cgroup" }));
+        });
+        assert_eq!(case.run(&bundle).succeeds(), "all\n");
+    });
+}
+
+/// What cannot be limited is refused, with the field and the reason; nothing is left of the attempt.
+#[test]
+fn a_limit_that_the_kernel_refuses_is_named() {
+    scenario(ROOT, |case| {
+        let (bundle, cgroup) = limited(case, &CPUS, "echo ran", json!({ "cpu": { "cpus": "4000" } }));
+        let outcome = case.run(&bundle);
+        assert!(outcome.code() != 0 && outcome.stdout.is_empty(), "{outcome}");
+        assert!(outcome.stderr.contains("cpuset.cpus") && outcome.stderr.contains("/linux/resources/cpu/cpus"), "{outcome}");
+        assert_eq!(left(&cgroup), Vec::<PathBuf>::new());
+    });
+}
