@@ -58,6 +58,7 @@ pub fn probe(needs: Needs) -> Result<Host, HostError> {
         bounding_capabilities: status.bounding,
         cgroups: cgroups::layout()?,
         lsm: if needs.security_modules { modules::enabled()? } else { Lsm::default() },
+        landlock_abi: wolffia_sys::landlock::abi(),
         umask: status.umask,
     })
 }

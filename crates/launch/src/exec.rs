@@ -7,13 +7,14 @@ use crate::init::{execute, hand_over, settle_identity};
 use crate::spawn::{self, Fledgling, Spawned, Target, Wanted};
 use crate::stage::{Stage, Trace, TraceLine};
 use crate::start::until_executed;
-use crate::{console, create, identity, settings, tune};
+use crate::{console, create, identity, labels, settings, tune};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
-use wolffia_plan::{Actor, Groups, NamespaceKind, Namespaces, Process, SetupIds, Step};
+use wolffia_plan::{Actor, Groups, Labels, NamespaceKind, Namespaces, Process, SetupIds, Step};
 use wolffia_sys::fd::OFlags;
 use wolffia_sys::process::{self, SingleThreaded, exit};
+use wolffia_sys::procfs::ProcHandle;
 use wolffia_sys::root::Root;
 use wolffia_sys::{Pid, fd, prctl};
 
@@ -137,8 +138,15 @@ impl Tenant<'_, '_> {
             crate::payload::close_others(Some(payload), &[channel.as_fd()])?;
             channel.expect("Proceed").map(drop)
         })?;
+        let proc = match payload.labels == Labels::default() {
+            true => None,
+            false => Some(stage.act(Step::Selinux, || "/proc".into(), own_proc)?),
+        };
         if exec.new_keyring {
-            stage.act(Step::SessionKeyring, String::new, settings::take_session_keyring)?;
+            stage.act(Step::SessionKeyring, String::new, || match &proc {
+                Some(proc) => labels::with_key_label(proc, &payload.labels, settings::take_session_keyring),
+                None => settings::take_session_keyring(),
+            })?;
         }
         if let Some(setup) = exec.setup {
             let groups: &Groups = &payload.identity.groups;
@@ -166,6 +174,9 @@ impl Tenant<'_, '_> {
                 },
             )?,
         }
+        if let Some(proc) = &proc {
+            labels::name_program(&stage, proc, &payload.labels)?;
+        }
         let program = settle_identity(&stage, channel, &root, payload, console)?;
         stage.act(Step::StartWait, String::new, || -> Result<(), Cause> {
             channel.send(&FromInit::Created)?;
@@ -173,4 +184,9 @@ impl Tenant<'_, '_> {
         })?;
         execute(&stage, channel, payload, &program)
     }
+}
+
+/// The container's /proc if it is one, else one of our own: here nothing but the kernel says what /proc is.
+fn own_proc() -> wolffia_sys::Result<ProcHandle> {
+    ProcHandle::open().or_else(|_| ProcHandle::detached())
 }

@@ -9,9 +9,9 @@ use crate::hooks::{self, ByInit, HookState};
 use crate::paths::{Masks, Places};
 use crate::payload::{self, Program};
 use crate::stage::{Stage, Trace};
-use crate::{confine, console, devices, identity, mounts, netdevices, rootfs, settings, tune};
+use crate::{confine, console, devices, identity, labels, landlock, mounts, netdevices, rootfs, settings, tune};
 use std::os::fd::{AsFd, OwnedFd};
-use wolffia_plan::{Actor, Groups, Ids, Mount, NamespaceKind, Plan, Process, SeccompMoment, Step};
+use wolffia_plan::{Actor, Groups, Ids, LandlockMoment, Mount, NamespaceKind, Plan, Process, SeccompMoment, Step};
 use wolffia_sys::process::{self, exit};
 use wolffia_sys::procfs::ProcHandle;
 use wolffia_sys::root::Root;
@@ -60,7 +60,7 @@ impl Init<'_> {
             let offsets = &self.plan.time_offsets;
             stage.act(Step::TimeOffsets, || format!("{offsets:?}"), || settings::enter_time_namespace(&proc, offsets))?;
         }
-        self.become_someone(&stage)?;
+        self.become_someone(&stage, &proc)?;
         self.hand_network_over(&stage, channel)?;
         let Built { root, mounts, console } = self.build_root(&stage, &proc, channel, prepared)?;
         self.run_early_hooks(&stage, channel)?;
@@ -68,7 +68,10 @@ impl Init<'_> {
         // Before the payload's own limits hold: each is a descriptor.
         drop(mounts);
         match &plan.process {
-            Some(payload) => self.become_payload(&stage, channel, &root, payload, console).map(Some),
+            Some(payload) => {
+                labels::name_program(&stage, &proc, &payload.labels)?;
+                self.become_payload(&stage, channel, &root, payload, console).map(Some)
+            }
             None => Ok(None),
         }
     }
@@ -87,10 +90,13 @@ impl Init<'_> {
         }
     }
 
-    fn become_someone(&self, stage: &Stage<'_>) -> Result<(), Failure> {
+    fn become_someone(&self, stage: &Stage<'_>, proc: &ProcHandle) -> Result<(), Failure> {
         let plan = self.plan;
         if plan.session_keyring {
-            stage.act(Step::SessionKeyring, String::new, settings::take_session_keyring)?;
+            stage.act(Step::SessionKeyring, String::new, || match &plan.process {
+                Some(payload) => labels::with_key_label(proc, &payload.labels, settings::take_session_keyring),
+                None => settings::take_session_keyring(),
+            })?;
         }
         let groups = plan.process.as_ref().map_or(&Groups::Keep, |process| &process.identity.groups);
         match &plan.ids {
@@ -206,7 +212,7 @@ impl Init<'_> {
         for path in &plan.readonly_paths {
             stage.act(Step::ReadonlyPaths, || path.to_string(), || crate::paths::make_readonly(places, path))?;
         }
-        let mut masks = Masks::new(null);
+        let mut masks = Masks::new(null, plan.mount_label.as_deref());
         for path in &plan.masked_paths {
             stage.act(Step::MaskedPaths, || path.to_string(), || masks.hide(places, path))?;
         }
@@ -332,7 +338,9 @@ pub(crate) fn settle_identity(
     // Tried first with the rights of the setup user, as runc does; where they do not suffice, the payload's own have to.
     let what = || payload.cwd.to_string();
     let entered = stage.act(Step::Cwd, what, || Ok::<bool, Cause>(payload::enter_directory(root, &payload.cwd).is_ok()))?;
-    // As late as a filter can be that takes CAP_SYS_ADMIN to load: the next steps give that up.
+    let rules = landlock::prepare(stage, root, payload)?;
+    // As late as rules and a filter can be that take CAP_SYS_ADMIN: the next steps give that up.
+    landlock::submit(stage, &rules, payload, LandlockMoment::BeforeIdentity)?;
     confine::load(stage, channel, payload, SeccompMoment::BeforeIdentity)?;
     stage.act(Step::Identity, || format!("{}:{}", user.uid, user.gid), || identity::assume(user))?;
     stage.act(Step::Capabilities, String::new, || identity::set_capabilities(&payload.capabilities))?;
@@ -343,6 +351,8 @@ pub(crate) fn settle_identity(
         stage.act(Step::Cwd, what, || payload::enter_directory(root, &payload.cwd))?;
     }
     let program = stage.act(Step::Executable, || payload.args.join(" "), || payload::find(root, payload))?;
+    // Before any filter, which need not allow it.
+    landlock::submit(stage, &rules, payload, LandlockMoment::BeforeFilter)?;
     // Where its agent is told of the container before `start`, as with runc.
     confine::load(stage, channel, payload, SeccompMoment::BeforeStart)?;
     Ok(program)

@@ -17,6 +17,8 @@ mod identity;
 mod idmaps;
 mod init;
 mod initramfs;
+mod labels;
+mod landlock;
 mod leash;
 mod mounts;
 mod netdevices;

@@ -49,6 +49,10 @@ pub fn apply(root: &Root, mount: &Mount, prepared: Option<OwnedFd>) -> Result<Ow
         let recursive = propagation & libc::MS_REC != 0;
         mount::mount_setattr(mounted.as_fd(), recursive, 0, 0, propagation & !libc::MS_REC, None)?;
     }
+    if let Some(label) = &mount.root_label {
+        let directory = fd::openat(mounted.as_fd(), ".", OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        file::set_attribute(directory, "security.selinux", label)?;
+    }
     Ok(mounted)
 }
 
@@ -158,6 +162,8 @@ fn by_the_old_call(
         .iter()
         .map(|option| match option {
             FsOption::Flag { key } => key.clone(),
+            // A label may hold the comma that ends an option; the kernel takes the quotes away (selinux).
+            FsOption::Value { key, value } if key == "context" => format!("{key}=\"{value}\""),
             FsOption::Value { key, value } => format!("{key}={value}"),
         })
         .collect();

@@ -46,15 +46,17 @@ pub fn make_readonly(places: &Places<'_>, path: &ContainerPath) -> Result<(), Ca
 /// What masks are made of: /dev/null for files, one empty read-only tmpfs for all directories, because each tmpfs is a superblock
 /// of its own and thousands of them slow a host down (runc #5275).
 #[derive(Debug)]
-pub struct Masks {
+pub struct Masks<'a> {
     file: Cover,
     directory: Cover,
+    /// SELinux label of the tmpfs.
+    label: Option<&'a str>,
 }
 
-impl Masks {
+impl<'a> Masks<'a> {
     /// `null` is a detached clone of the host's /dev/null.
-    pub fn new(null: OwnedFd) -> Self {
-        Self { file: Cover::Detached(null), directory: Cover::Unmade }
+    pub fn new(null: OwnedFd, label: Option<&'a str>) -> Self {
+        Self { file: Cover::Detached(null), directory: Cover::Unmade, label }
     }
 
     /// Hides a path. One that does not exist needs no mask.
@@ -64,7 +66,7 @@ impl Masks {
             FileKind::Directory => &mut self.directory,
             _ => &mut self.file,
         };
-        cover.put(target.as_fd())
+        cover.put(target.as_fd(), self.label)
     }
 }
 
@@ -78,7 +80,7 @@ enum Cover {
 }
 
 impl Cover {
-    fn put(&mut self, target: BorrowedFd<'_>) -> Result<(), Cause> {
+    fn put(&mut self, target: BorrowedFd<'_>, label: Option<&str>) -> Result<(), Cause> {
         if let Cover::Attached(first) = self {
             let options = OpenTree { clone: true, ..OpenTree::of_descriptor() };
             let copy = mount::open_tree(first.as_fd(), "", options)?;
@@ -86,7 +88,7 @@ impl Cover {
         }
         let tree = match std::mem::replace(self, Cover::Unmade) {
             Cover::Detached(tree) | Cover::Attached(tree) => tree,
-            Cover::Unmade => empty_directory()?,
+            Cover::Unmade => empty_directory(label)?,
         };
         mount::move_mount(tree.as_fd(), target)?;
         *self = Cover::Attached(tree);
@@ -94,10 +96,13 @@ impl Cover {
     }
 }
 
-fn empty_directory() -> Result<OwnedFd, Cause> {
+fn empty_directory(label: Option<&str>) -> Result<OwnedFd, Cause> {
     let context = FsContext::open("tmpfs")?;
     context.string("nr_inodes", "1")?;
     context.string("mode", "555")?;
+    if let Some(label) = label {
+        context.string("context", label)?;
+    }
     context.create()?;
     Ok(context.mount(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)?)
 }

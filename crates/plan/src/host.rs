@@ -31,6 +31,8 @@ pub struct Host {
     pub cgroups: CgroupLayout,
     /// The cgroup mounts' place and the runtime's own position.
     pub lsm: Lsm,
+    /// The kernel's Landlock ABI; 0 for none.
+    pub landlock_abi: u32,
     /// Umask of the caller: kept when `process.user.umask` is absent (config.md, "umask").
     pub umask: u32,
 }

@@ -14,6 +14,8 @@ pub mod host;
 mod id_mapped;
 mod identity;
 mod ids;
+mod labels;
+mod landlock;
 mod mount_options;
 mod mounts;
 mod namespaces;
@@ -41,6 +43,8 @@ mod words;
 
 pub use host::Host;
 pub use ids::KnownIds;
+pub use labels::Labels;
+pub use landlock::{Landlock, LandlockLayer, LandlockMoment, LandlockPath, LandlockPort, plan_landlock};
 pub use mount_options::mount_option_names;
 pub use outline::Line;
 pub use path::{ContainerPath, HostPath};

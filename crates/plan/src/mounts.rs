@@ -77,6 +77,7 @@ fn plan_mount(field: &str, mount: &oci::Mount, around: &Surroundings) -> Result<
         mode_from_destination: fstype == Some("tmpfs") && !has_mode,
         late_readonly,
         destination_nofollow: options.destination_nofollow,
+        root_label: None,
         destination,
         what,
     })

@@ -1,10 +1,11 @@
 //! A plan in words: every act of `create` and `start`, one line each, in the order of execution.
 
 use crate::{
-    CgroupPlan, Hook, Ids, JoinNamespace, MapWriter, MountKind, NamespaceKind, Opener, Plan, Process, RootSwitch, SelfProtection,
-    Setgroups, Step, capabilities, rlimits, words,
+    CgroupPlan, Hook, Ids, JoinNamespace, Labels, Landlock, MapWriter, MountKind, NamespaceKind, Opener, Plan, Process,
+    RootSwitch, SelfProtection, Setgroups, Step, capabilities, rlimits, words,
 };
 use std::fmt;
+use wolffia_spec::landlock::Kind;
 
 /// One act: its step, and what it does in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -250,12 +251,50 @@ impl Outline {
         if process.no_new_privileges {
             self.say(Step::NoNewPrivileges, "no program gains privileges by exec");
         }
+        self.labels(&process.labels);
+        if let Some(landlock) = &process.landlock {
+            self.landlock(landlock);
+        }
         if let Some(seccomp) = &process.seccomp {
             let filter = &seccomp.filter;
             let agent = filter.listener.as_ref().map_or(String::new(), |listener| format!("; answered by {}", listener.path));
             let length = filter.program.0.len();
             self.say(seccomp.moment.step(), format!("{length} instructions; {}{agent}", words::seccomp_flags(filter.flags)));
         }
+    }
+
+    fn labels(&mut self, labels: &Labels) {
+        if let Some(profile) = &labels.apparmor {
+            self.say(Step::Apparmor, profile);
+        }
+        if let Some(label) = &labels.selinux {
+            self.say(Step::Selinux, label);
+        }
+    }
+
+    fn landlock(&mut self, landlock: &Landlock) {
+        for layer in &landlock.layers {
+            self.say(Step::LandlockRules, format!("deny {}", words::landlock(layer)));
+            for rule in &layer.paths {
+                let optional = if rule.optional { ", if it is there" } else { "" };
+                self.say(
+                    Step::LandlockRules,
+                    format!("allow {}: {}{optional}", rule.path, Kind::Fs.names(rule.access).join(" ")),
+                );
+            }
+            for rule in &layer.ports {
+                self.say(Step::LandlockRules, format!("allow port {}: {}", rule.port, Kind::Net.names(rule.access).join(" ")));
+            }
+            if layer.streams != 0 {
+                let names = Kind::Fs.names(layer.streams).join(" ");
+                self.say(
+                    Step::LandlockRules,
+                    format!("allow what 0, 1 and 2 are open on: {names}, as far as they are open for it"),
+                );
+            }
+        }
+        let layers = landlock.layers.len();
+        self.say(landlock.moment.step(), if layers == 1 { "1 layer".to_owned() } else { format!("{layers} layers") });
     }
 
     fn payload(&mut self, process: &Process) {

@@ -1,6 +1,6 @@
 //! The part of the plan that is about one process: its program, who it is, and what it may.
 
-use crate::{ContainerPath, Seccomp};
+use crate::{ContainerPath, Labels, Landlock, Seccomp};
 use serde::{Deserialize, Serialize};
 
 /// The payload: for `create` and for `exec` alike.
@@ -15,6 +15,8 @@ pub struct Process {
     pub identity: Identity,
     pub capabilities: Capabilities,
     pub no_new_privileges: bool,
+    pub labels: Labels,
+    pub landlock: Option<Landlock>,
     pub seccomp: Option<Seccomp>,
     pub rlimits: Vec<Rlimit>,
     pub oom_score_adj: Option<i32>,

@@ -28,6 +28,9 @@ pub struct Plan {
     pub net_devices: Vec<NetDevice>,
     pub root: Root,
     pub mounts: Vec<Mount>,
+    /// SELinux label of what is mounted beside `mounts`: the cover of masked directories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount_label: Option<String>,
     pub devices: Vec<Device>,
     /// Links in /dev, for example `/dev/fd` → `/proc/self/fd`.
     pub device_links: Vec<DeviceLink>,
@@ -311,6 +314,9 @@ pub struct Mount {
     pub late_readonly: bool,
     /// Open the destination without following a symbolic link at its end (`dest-nofollow`).
     pub destination_nofollow: bool,
+    /// SELinux label that the mount's root directory gets, where the file system takes none as a parameter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_label: Option<String>,
 }
 
 /// What is mounted.

@@ -5,9 +5,9 @@ use crate::host::Host;
 use crate::mounts::Surroundings;
 use crate::process::{ProcessContext, Role};
 use crate::{
-    Actor, Descriptors, Ids, NamespaceKind, Namespaces, Opener, Plan, Process, Recorded, Refusal, Request, SeccompFilter,
-    capabilities, cgroup, devices, hooks, ids, mounts, namespaces, netdevices, paths, plan_process, plan_seccomp, resources,
-    root, scheduling, self_protection, sysctl, unsupported, version,
+    Actor, Descriptors, Ids, LandlockLayer, NamespaceKind, Namespaces, Opener, Plan, Process, Recorded, Refusal, Request,
+    SeccompFilter, capabilities, cgroup, devices, hooks, ids, labels, landlock, mounts, namespaces, netdevices, paths,
+    plan_process, plan_seccomp, resources, root, scheduling, self_protection, sysctl, unsupported, version,
 };
 use wolffia_spec::{Config, oci};
 
@@ -22,7 +22,7 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
         .linux()
         .as_ref()
         .ok_or_else(|| Refusal::new("/linux", "the configuration is not one for Linux", "add `linux` with its namespaces"))?;
-    unsupported::check_linux(linux, host)?;
+    unsupported::check_linux(linux)?;
     let namespaces = namespaces::plan_namespaces(linux, host)?;
     let (ids, known_ids) = ids::plan_ids(spec, linux, &namespaces, host)?;
     let resources = resources::plan_resources(linux.resources().as_ref(), host)?;
@@ -30,7 +30,11 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
     let mut recorded = std::mem::take(&mut resources.recorded);
     let around =
         Surroundings { request, host, namespaces: &namespaces, ids: &known_ids, cgroup: &cgroup, legacy: legacy.as_ref() };
-    let mounts = mounts::plan_mounts(spec, &around)?;
+    let mut mounts = mounts::plan_mounts(spec, &around)?;
+    let mount_label = labels::plan_mount_label(linux, host)?;
+    if let Some(label) = &mount_label {
+        labels::label_mounts(&mut mounts, label);
+    }
     let mut device_plan = devices::plan_devices(linux, &mounts, &namespaces, &known_ids, host)?;
     recorded.append(&mut device_plan.recorded);
     let root = root::plan_root(spec, linux, &namespaces, request, host)?;
@@ -40,10 +44,14 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
     let withheld_capabilities = if unbounded { capabilities::MKNOD } else { 0 };
     let (filter, mut without_effect) = plan_seccomp(linux)?;
     recorded.append(&mut without_effect);
-    let process = plan_payload(config, linux, &around, &ids, withheld_capabilities, filter)?.map(|(process, mut without)| {
-        recorded.append(&mut without);
-        process
-    });
+    let (layers, mut not_had) = landlock::plan_container_landlock(config, host)?;
+    recorded.append(&mut not_had);
+    let confinement = (filter, layers);
+    let process =
+        plan_payload(config, linux, &around, &ids, withheld_capabilities, confinement)?.map(|(process, mut without)| {
+            recorded.append(&mut without);
+            process
+        });
     let (hostname, domainname) =
         (name("hostname", spec.hostname(), &namespaces)?, name("domainname", spec.domainname(), &namespaces)?);
     Ok(Plan {
@@ -69,6 +77,7 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
         resources,
         root,
         mounts,
+        mount_label,
         hostname,
         domainname,
         process,
@@ -83,7 +92,7 @@ fn plan_payload(
     around: &Surroundings,
     ids: &Ids,
     withheld_capabilities: u64,
-    seccomp: Option<SeccompFilter>,
+    (seccomp, landlock): (Option<SeccompFilter>, Vec<LandlockLayer>),
 ) -> Result<Option<(Process, Vec<Recorded>)>, Refusal> {
     let Some(process) = config.spec.process() else {
         return Ok(None);
@@ -100,6 +109,7 @@ fn plan_payload(
         personality: linux.personality().as_ref().map(scheduling::plan_personality).transpose()?,
         memory_policy: linux.memory_policy().as_ref().map(scheduling::plan_memory_policy).transpose()?,
         seccomp,
+        landlock,
         descriptors: Descriptors { listen: request.listen_fds, preserve: request.preserve_fds },
     };
     plan_process(process, &config.extra, &context, around.host).map(Some)

@@ -3,8 +3,11 @@
 use crate::environment::{Additions, plan_environment, plan_home};
 use crate::host::Host;
 use crate::ids::KnownIds;
-use crate::{ContainerPath, Descriptors, MemoryPolicy, Process, Recorded, Refusal, Seccomp, SeccompFilter, Setgroups, Terminal};
-use crate::{capabilities, identity, rlimits, scheduling, unsupported};
+use crate::{
+    ContainerPath, Descriptors, Landlock, LandlockLayer, MemoryPolicy, Process, Recorded, Refusal, Seccomp, SeccompFilter,
+    Setgroups, Terminal,
+};
+use crate::{capabilities, identity, labels, rlimits, scheduling};
 use wolffia_spec::{Extra, oci};
 
 /// Whether the process starts the container or joins it.
@@ -36,6 +39,8 @@ pub struct ProcessContext {
     pub memory_policy: Option<MemoryPolicy>,
     /// The container's filter ([`crate::plan_seccomp`]).
     pub seccomp: Option<SeccompFilter>,
+    /// Rules that the process submits to, the container's first ([`crate::plan_landlock`]).
+    pub landlock: Vec<LandlockLayer>,
     pub descriptors: Descriptors,
 }
 
@@ -50,7 +55,7 @@ pub fn plan_process(
     host: &Host,
 ) -> Result<(Process, Vec<Recorded>), Refusal> {
     let field = context.field.as_str();
-    unsupported::check_process(field, process, host)?;
+    let labels = labels::plan_labels(field, process, host)?;
     let mut recorded = Vec::new();
     let additions = Additions { listen: context.descriptors.listen, notify_socket: context.notify_socket };
     let env = plan_environment(field, process.env().as_deref().unwrap_or_default(), &additions)?;
@@ -67,6 +72,8 @@ pub fn plan_process(
         identity: identity::plan_identity(field, process.user(), context, host)?,
         capabilities,
         no_new_privileges,
+        labels,
+        landlock: Landlock::of(context.landlock.clone(), no_new_privileges, &capabilities),
         seccomp: context.seccomp.clone().map(|filter| Seccomp::of(filter, no_new_privileges, &capabilities)),
         rlimits: rlimits::plan_rlimits(field, process.rlimits().as_deref().unwrap_or_default())?,
         oom_score_adj: oom_score(field, process)?,

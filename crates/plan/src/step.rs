@@ -125,6 +125,14 @@ steps! {
     CpuAffinity = "process.cpuAffinity" by Init;
     /// Drop capabilities from the bounding set.
     CapabilitiesBound = "capabilities.bound" by Init;
+    /// Name the AppArmor profile of the program.
+    Apparmor = "labels.apparmor" by Init;
+    /// Name the SELinux label of the program.
+    Selinux = "labels.selinux" by Init;
+    /// Make the Landlock rules, with the paths that they are about open.
+    LandlockRules = "landlock.rules" by Init;
+    /// Submit to the Landlock rules, while the right to do so is still there.
+    LandlockEarly = "landlock.restrictEarly" by Init;
     /// Load the system call filter, while the right to do so is still there.
     SeccompEarly = "seccomp.loadEarly" by Init;
     /// Become the container's user.
@@ -137,6 +145,8 @@ steps! {
     Cwd = "process.cwd" by Init;
     /// Find the executable.
     Executable = "process.executable" by Init;
+    /// Submit to the Landlock rules.
+    Landlock = "landlock.restrict" by Init;
     /// Load the system call filter and hand its listener to the agent.
     SeccompNotify = "seccomp.loadNotify" by Init;
     /// Write the pid file.

@@ -1,12 +1,16 @@
 //! The kernel's numbers in words, for [`crate::outline`].
 
 use crate::host::IdRange;
-use crate::{CgroupView, DeviceHow, DeviceKind, FsOption, Groups, IdMapSource, Mount, MountAttributes, MountFallback, MountKind};
+use crate::{
+    CgroupView, DeviceHow, DeviceKind, FsOption, Groups, IdMapSource, LandlockLayer, Mount, MountAttributes, MountFallback,
+    MountKind,
+};
 use libc::{
     MOUNT_ATTR__ATIME, MOUNT_ATTR_NOATIME, MOUNT_ATTR_NODEV, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_NOSYMFOLLOW, MOUNT_ATTR_RDONLY, MOUNT_ATTR_STRICTATIME, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE,
 };
 use wolffia_seccomp::Filter;
+use wolffia_spec::landlock::Kind;
 
 /// One entry of `mounts` in a sentence.
 pub(crate) fn mount(mount: &Mount) -> String {
@@ -60,6 +64,13 @@ pub(crate) fn seccomp_flags(flags: u32) -> String {
     ];
     let set: Vec<&str> = names.iter().filter(|(flag, _)| flags & flag != 0).map(|(_, name)| *name).collect();
     if set.is_empty() { "no flags".to_owned() } else { set.join(", ") }
+}
+
+/// What a layer of Landlock denies unless it allows it.
+pub(crate) fn landlock(layer: &LandlockLayer) -> String {
+    let kinds = [("", Kind::Fs, layer.handled_fs), ("", Kind::Net, layer.handled_net), ("beyond it ", Kind::Scope, layer.scoped)];
+    let lists = kinds.iter().filter(|(.., bits)| *bits != 0);
+    lists.map(|(prefix, kind, bits)| format!("{prefix}{}", kind.names(*bits).join(" "))).collect::<Vec<_>>().join("; ")
 }
 
 /// How a device comes into being.

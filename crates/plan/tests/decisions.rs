@@ -480,6 +480,7 @@ fn exec_takes_what_the_container_has() {
         personality: plan.process.and_then(|process| process.personality),
         memory_policy: None,
         seccomp: None,
+        landlock: Vec::new(),
         descriptors: Descriptors { listen: 0, preserve: 1 },
     };
     let parse = |process: Value| ProcessConfig::parse(process.to_string().as_bytes()).unwrap();

@@ -1,5 +1,6 @@
 //! `config.json` and `process.json`, from bytes to types.
 
+use crate::landlock::{self, Landlock};
 use crate::{mend, oci, pointer};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -29,6 +30,10 @@ pub struct ProcessConfig {
 pub struct Extra {
     /// Capability names that are not granted, because nobody knows them: config.md asks for a warning.
     pub unknown_capabilities: Vec<UnknownCapability>,
+    /// `process.landlock`.
+    pub landlock: Option<Landlock>,
+    /// The rules of the file that the annotation [`landlock::ANNOTATION_FILE`] names: whoever may read files puts them here.
+    pub landlock_file: Option<Landlock>,
 }
 
 /// A capability that the specification's types do not know.
@@ -57,13 +62,15 @@ impl Config {
     /// # Errors
     /// No JSON, a property of the wrong type or with a value that the specification does not define.
     pub fn parse(bytes: &[u8]) -> Result<Config, ConfigError> {
-        match serde_json::from_slice::<oci::Spec>(bytes) {
-            Ok(spec) if !may_have_lost_something(&spec) => Ok(spec.into()),
+        let mut config: Config = match serde_json::from_slice::<oci::Spec>(bytes) {
+            Ok(spec) if !may_have_lost_something(&spec) => spec.into(),
             Ok(_) | Err(_) => {
                 let (spec, extra) = parse_mended::<oci::Spec>(bytes, mend::config)?;
-                Ok(Config { extra, ..spec.into() })
+                Config { extra, ..spec.into() }
             }
-        }
+        };
+        config.extra.landlock = landlock::of_config(bytes)?;
+        Ok(config)
     }
 }
 
@@ -73,13 +80,15 @@ impl ProcessConfig {
     /// # Errors
     /// As [`Config::parse`].
     pub fn parse(bytes: &[u8]) -> Result<ProcessConfig, ConfigError> {
-        match serde_json::from_slice::<oci::Process>(bytes) {
-            Ok(process) => Ok(process.into()),
+        let mut config: ProcessConfig = match serde_json::from_slice::<oci::Process>(bytes) {
+            Ok(process) => process.into(),
             Err(_) => {
                 let (process, extra) = parse_mended::<oci::Process>(bytes, mend::process)?;
-                Ok(ProcessConfig { extra, ..process.into() })
+                ProcessConfig { extra, ..process.into() }
             }
-        }
+        };
+        config.extra.landlock = landlock::of_process(bytes)?;
+        Ok(config)
     }
 }
 

@@ -77,7 +77,6 @@ Rendered from `crates/spec/src/coverage.rs`; `WOLFFIA_BLESS=1 cargo test -p wolf
 
 ";
 
-const LSM: &str = "AppArmor and SELinux labels are not in this version";
 const NO_FLAGS: &str = "the specification defines no flags";
 const RDT: &str = "Intel RDT is not in this version";
 const HIERARCHY: &str = "cgroup v2 has nothing else";
@@ -167,8 +166,8 @@ const SECTIONS: &[Section] = &[
             handled("process.ioPriority.priority", "1.1"),
             handled("process.execCPUAffinity.initial", "1.2.1"),
             handled("process.execCPUAffinity.final", "1.2.1"),
-            refused("process.apparmorProfile", "1.0", LSM),
-            refused("process.selinuxLabel", "1.0", LSM),
+            handled("process.apparmorProfile", "1.0"),
+            handled("process.selinuxLabel", "1.0"),
         ],
     },
     Section {
@@ -231,7 +230,7 @@ const SECTIONS: &[Section] = &[
             handled("linux.memoryPolicy.flags", "1.3"),
             handled("linux.personality.domain", "1.0.2"),
             refused("linux.personality.flags", "1.0.2", NO_FLAGS),
-            refused("linux.mountLabel", "1.0", LSM),
+            handled("linux.mountLabel", "1.0"),
             refused("linux.intelRdt.closID", "1.0.2", RDT),
             refused("linux.intelRdt.l3CacheSchema", "1.0", RDT),
             refused("linux.intelRdt.memBwSchema", "1.0.2", RDT),

@@ -1,5 +1,6 @@
 //! The documents that wolffia writes for others: the state of a container, and what this runtime can do.
 
+use crate::landlock::Kind;
 use crate::{OCI_VERSION, OCI_VERSION_MIN};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -48,6 +49,40 @@ pub struct StateReport {
     pub annotations: BTreeMap<String, String>,
     /// Name or number of the user who made it.
     pub owner: String,
+    /// Rules that every process of the container submits to: not runc's, and absent without any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub landlock: Vec<LandlockReport>,
+    /// What was asked for and is not enforced: not runc's, and absent if there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recorded: Vec<RecordedReport>,
+}
+
+/// What one layer of Landlock denies unless it allows it: of what was asked for, the part that the kernel gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LandlockReport {
+    #[serde(rename = "handledAccessFS")]
+    pub handled_fs: Vec<String>,
+    #[serde(rename = "handledAccessNet")]
+    pub handled_net: Vec<String>,
+    pub scoped: Vec<String>,
+}
+
+/// A property that is not enforced, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RecordedReport {
+    pub field: String,
+    pub reason: String,
+}
+
+impl LandlockReport {
+    /// Names the bits of the kernel.
+    pub fn of(handled_fs: u64, handled_net: u64, scoped: u64) -> Self {
+        Self {
+            handled_fs: Kind::Fs.names(handled_fs),
+            handled_net: Kind::Net.names(handled_net),
+            scoped: Kind::Scope.names(scoped),
+        }
+    }
 }
 
 /// What the features document says beyond what this crate knows itself.
@@ -312,6 +347,8 @@ mod tests {
             created: "2026-01-02T03:04:05.000000006Z".into(),
             annotations: BTreeMap::from([("a".into(), "b".into())]),
             owner: "root".into(),
+            landlock: Vec::new(),
+            recorded: Vec::new(),
         };
         let text = concat!(
             r#"{"ociVersion":"1.3.0","id":"c1","pid":0,"status":"stopped","bundle":"/b","rootfs":"/b/rootfs","#,

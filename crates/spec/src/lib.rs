@@ -4,6 +4,7 @@
 mod config;
 pub mod coverage;
 pub mod documents;
+pub mod landlock;
 mod mend;
 mod pointer;
 pub mod template;

@@ -63,6 +63,29 @@ pub fn standard(number: u8) -> Option<BorrowedFd<'static>> {
     Some(unsafe { BorrowedFd::borrow_raw(number.into()) })
 }
 
+/// What a descriptor may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenFor {
+    pub reading: bool,
+    pub writing: bool,
+}
+
+/// What `fd` is open for: nothing, for one that only names a place (`O_PATH`).
+pub fn open_for(fd: impl AsFd) -> Result<OpenFor> {
+    let fd = fd.as_fd();
+    let flags = rx::fcntl_getfl(fd).call("fcntl", || format!("{}, F_GETFL", show_fd(fd)))?;
+    let mode = flags & rx::OFlags::RWMODE;
+    let usable = !flags.contains(rx::OFlags::PATH);
+    Ok(OpenFor { reading: usable && mode != rx::OFlags::WRONLY, writing: usable && mode != rx::OFlags::RDONLY })
+}
+
+/// Gives what `fd` is open on the extended attribute `name`.
+pub fn set_attribute(fd: impl AsFd, name: &str, value: &str) -> Result<()> {
+    let fd = fd.as_fd();
+    rx::fsetxattr(fd, name, value.as_bytes(), rx::XattrFlags::empty())
+        .call("fsetxattr", || format!("{}, {name}, {value:?}", show_fd(fd)))
+}
+
 /// Lets the descriptor `number` survive exec; for those that the payload is given. False if it is not open.
 pub fn inherit(number: u32) -> Result<bool> {
     let raw = RawFd::try_from(number).map_err(|_| Error::new("fcntl", number.to_string(), Errno::EINVAL))?;

@@ -17,6 +17,7 @@ pub mod file;
 pub mod hostname;
 pub mod ids;
 pub mod keyring;
+pub mod landlock;
 pub mod memfd;
 pub mod mount;
 pub mod namespaces;

@@ -7,7 +7,6 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use wolffia::oci::Spec;
 use wolffia::sandbox::Sandbox;
 use wolffia::sys::signals;
 use wolffia::{Bundle, CreateOptions, ExecOptions, ExecProcess, Helper, Overrides, Runtime};
@@ -23,15 +22,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     with_threads(&Runtime::new(&root), &Helper::new(wolffia, &root), &root)
 }
 
-/// This host's files, read-only. Any other configuration will do, for example one that is built with [`wolffia::oci::SpecBuilder`].
-fn configuration() -> wolffia::Result<Spec> {
-    let mut spec = Sandbox { args: vec!["sleep".into(), "1000".into()], ..Sandbox::default() }.spec()?;
-    spec.set_hostname(Some("embedded".to_owned()));
-    Ok(spec)
+/// This host's files, read-only. Any other configuration will do, for example one that is built with [`wolffia::oci::SpecBuilder`]
+/// ([`Bundle::of_spec`]).
+fn configuration() -> wolffia::Result<Vec<u8>> {
+    let mut configuration = Sandbox { args: vec!["sleep".into(), "1000".into()], ..Sandbox::default() }.configuration()?;
+    configuration["hostname"] = "embedded".into();
+    Ok(configuration.to_string().into_bytes())
 }
 
 fn single_threaded(runtime: &Runtime) -> Result<(), Box<dyn Error>> {
-    let bundle = Bundle::of_spec(Path::new("/"), configuration()?)?;
+    let bundle = Bundle::of_text(Path::new("/"), configuration()?)?;
     let container = runtime.create("first", &bundle, &CreateOptions::default())?;
     println!("it is {:?}", container.status()?);
     container.start()?;
@@ -58,8 +58,8 @@ fn with_threads(runtime: &Runtime, helper: &Helper, root: &Path) -> Result<(), B
     let (stop, stopped) = mpsc::channel::<()>();
     let other = std::thread::spawn(move || stopped.recv().is_err());
 
-    let spec = configuration()?;
-    let in_memory = Bundle::of_spec(Path::new("/"), spec.clone())?;
+    let text = configuration()?;
+    let in_memory = Bundle::of_text(Path::new("/"), text.clone())?;
     match runtime.create("second", &in_memory, &CreateOptions::default()) {
         Err(error @ wolffia::Error::Threaded) => println!("refused: {}", error.cure()),
         other => return Err(format!("with two threads: {other:?}").into()),
@@ -67,7 +67,7 @@ fn with_threads(runtime: &Runtime, helper: &Helper, root: &Path) -> Result<(), B
 
     let directory = root.with_file_name("bundle");
     std::fs::create_dir_all(&directory)?;
-    spec.save(directory.join("config.json"))?;
+    std::fs::write(directory.join("config.json"), text)?;
     helper.run_detached("second", &directory)?;
     let output = helper.exec("second", &["uname", "-n"])?;
     println!("its name is {}", String::from_utf8_lossy(&output.stdout).trim());

@@ -116,6 +116,8 @@ impl Container {
             created: record.created.to_string(),
             annotations: record.annotations.clone(),
             owner: record.owner.to_string(),
+            landlock: record.launch.landlock_report(),
+            recorded: record.launch.recorded_report(),
         })
     }
 

@@ -41,14 +41,21 @@ impl Bundle {
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Err(Error::NoConfig { path, source }),
             other => other.map_err(|source| file_error("read", &path, source))?,
         };
-        Ok(Self { directory, config: Config::parse(&text)?, text })
+        Self::of_text(&directory, text)
     }
 
     /// A configuration made in memory. `directory` must be absolute.
     pub fn of_spec(directory: &Path, spec: wolffia_spec::oci::Spec) -> Result<Self> {
         let text = serde_json::to_vec(&spec)
             .map_err(|error| Error::Usage { reason: format!("the configuration cannot be written: {error}"), cure: "" })?;
-        Ok(Self { directory: directory.to_owned(), config: Config::parse(&text)?, text })
+        Self::of_text(directory, text)
+    }
+
+    /// The text of a configuration, which may say more than the specification's types hold. `directory` must be absolute.
+    pub fn of_text(directory: &Path, text: Vec<u8>) -> Result<Self> {
+        let mut config = Config::parse(&text)?;
+        crate::landlock_file::add(&mut config, directory)?;
+        Ok(Self { directory: directory.to_owned(), config, text })
     }
 }
 

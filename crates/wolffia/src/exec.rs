@@ -8,7 +8,10 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use wolffia_host::Needs;
 use wolffia_launch::{Exec, Running};
-use wolffia_plan::{Descriptors, NamespaceKind, Process, ProcessContext, Recorded, Role, Step, plan_process, plan_seccomp};
+use wolffia_plan::{
+    Descriptors, LandlockLayer, NamespaceKind, Process, ProcessContext, Recorded, Role, Step, plan_landlock, plan_process,
+    plan_seccomp,
+};
 use wolffia_spec::{Config, ProcessConfig, oci};
 use wolffia_state::Operation;
 
@@ -130,7 +133,7 @@ impl Container {
             Some(linux) => plan_seccomp(linux)?.0,
             None => None,
         };
-        let context = |field: &str| ProcessContext {
+        let context = |field: &str, landlock: Vec<LandlockLayer>| ProcessContext {
             field: field.to_owned(),
             role: Role::Exec,
             ids: launch.ids.clone(),
@@ -141,14 +144,23 @@ impl Container {
             personality: launch.personality,
             memory_policy: launch.memory_policy.clone(),
             seccomp: seccomp.clone(),
+            landlock,
             descriptors: Descriptors { listen: options.listen_fds, preserve: options.preserve_fds },
         };
         let host = wolffia_host::probe(Needs { subordinate_ids: false, security_modules: true })?;
+        // As `create` had them, from the record: the file that they came from may have changed.
+        let mut layers = launch.landlock.clone();
         match &options.process {
-            ExecProcess::Given(given) => Ok(plan_process(&given.process, &given.extra, &context(""), &host)?),
+            ExecProcess::Given(given) => {
+                let (mut own, mut not_had) = plan_landlock(given.extra.landlock.iter(), false, &host)?;
+                layers.append(&mut own);
+                let (process, mut recorded) = plan_process(&given.process, &given.extra, &context("", layers), &host)?;
+                recorded.append(&mut not_had);
+                Ok((process, recorded))
+            }
             ExecProcess::Derived(overrides) => {
                 let process = derived(&config, overrides)?;
-                Ok(plan_process(&process, &config.extra, &context("/process"), &host)?)
+                Ok(plan_process(&process, &config.extra, &context("/process", layers), &host)?)
             }
         }
     }

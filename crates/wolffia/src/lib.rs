@@ -22,6 +22,7 @@ mod error;
 mod exec;
 mod helper;
 mod hints;
+mod landlock_file;
 mod notify;
 mod pid_file;
 mod processes;

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use wolffia_plan::{Actor, Hook, Ids, KnownIds, LegacyCgroups, MemoryPolicy, NamespaceKind, Plan, Recorded, Setgroups, SetupIds};
+use wolffia_plan::{
+    Actor, Hook, Ids, KnownIds, LandlockLayer, LegacyCgroups, MemoryPolicy, NamespaceKind, Plan, Recorded, Setgroups, SetupIds,
+};
+use wolffia_spec::documents::{LandlockReport, RecordedReport};
 
 /// The part of a container's record that the facade owns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +25,9 @@ pub struct Launched {
     pub personality: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_policy: Option<MemoryPolicy>,
+    /// Landlock rules that every process of the container submits to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub landlock: Vec<LandlockLayer>,
     pub session_keyring: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<CgroupPlace>,
@@ -62,6 +68,7 @@ impl Launched {
             tuned_by: plan.tuned_by,
             personality: process.and_then(|process| process.personality),
             memory_policy: process.and_then(|process| process.memory_policy.clone()),
+            landlock: process.and_then(|process| process.landlock.clone()).map_or_else(Vec::new, |landlock| landlock.layers),
             session_keyring: plan.session_keyring,
             cgroup,
             legacy_cgroups: plan.legacy_cgroups.clone(),
@@ -70,5 +77,16 @@ impl Launched {
             poststop: plan.hooks.poststop.clone(),
             recorded: plan.recorded.clone(),
         }
+    }
+
+    /// The part of the state document that says what Landlock denies.
+    pub fn landlock_report(&self) -> Vec<LandlockReport> {
+        self.landlock.iter().map(|layer| LandlockReport::of(layer.handled_fs, layer.handled_net, layer.scoped)).collect()
+    }
+
+    /// The part of the state document that says what is missing.
+    pub fn recorded_report(&self) -> Vec<RecordedReport> {
+        let report = |Recorded { field, reason }: &Recorded| RecordedReport { field: field.clone(), reason: reason.clone() };
+        self.recorded.iter().map(report).collect()
     }
 }

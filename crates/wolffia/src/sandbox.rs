@@ -2,14 +2,15 @@
 //!
 //! It only writes an OCI configuration; from there on it is a container like any other.
 
+mod landlock;
 mod seccomp;
 
+pub use landlock::Landlock;
 pub use seccomp::Seccomp;
 
 use crate::error::{Error, Result};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use wolffia_spec::oci;
 
 /// Directories that are empty and private unless the caller shows a part of them: what other programs leave in them is theirs,
 /// and the sockets in /run would be doors.
@@ -60,6 +61,7 @@ pub struct Sandbox {
     /// `NAME=SOFT[:HARD]`, for example `nofile=256`.
     pub rlimits: Vec<String>,
     pub seccomp: Seccomp,
+    pub landlock: Landlock,
     /// A terminal of its own.
     pub terminal: bool,
 }
@@ -75,15 +77,8 @@ pub enum Network {
 }
 
 impl Sandbox {
-    /// Writes the configuration.
-    pub fn spec(&self) -> Result<oci::Spec> {
-        serde_json::from_value(self.document()?).map_err(|error| Error::Usage {
-            reason: format!("the sandbox's configuration is not one: {error}"),
-            cure: "check the values of --rlimit",
-        })
-    }
-
-    fn document(&self) -> Result<Value> {
+    /// The configuration's JSON, which says more than the specification's types hold: for [`Bundle::of_text`](crate::Bundle::of_text).
+    pub fn configuration(&self) -> Result<Value> {
         let (euid, egid) = (wolffia_sys::ids::geteuid(), wolffia_sys::ids::getegid());
         let (uid, gid) = (self.uid.unwrap_or(euid), self.gid.unwrap_or(egid));
         let mut namespaces = vec!["user", "mount", "pid", "ipc", "uts", "cgroup"];
@@ -105,6 +100,7 @@ impl Sandbox {
                 "capabilities": {},
                 "rlimits": self.rlimits.iter().map(|text| rlimit(text)).collect::<Result<Vec<_>>>()?,
                 "noNewPrivileges": true,
+                "landlock": self.landlock.rules(&self.writable()?),
             },
             "mounts": self.mounts()?,
             "linux": {
@@ -127,8 +123,7 @@ impl Sandbox {
             mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
             mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
         ];
-        let private = PRIVATE.iter().map(Path::new).filter(|path| path.is_dir() && !path.is_symlink());
-        for directory in private {
+        for directory in private() {
             let mode = if directory == Path::new("/run") { "mode=755" } else { "mode=1777" };
             mounts.push(mount(&text(directory)?, "tmpfs", "tmpfs", &["nosuid", "nodev", mode]));
         }
@@ -146,6 +141,17 @@ impl Sandbox {
             }
         }
         Ok(mounts)
+    }
+
+    /// Where the mounts allow writing.
+    fn writable(&self) -> Result<Vec<String>> {
+        let mut paths = vec!["/dev".to_owned()];
+        let tmpfs = self.tmpfs.iter().map(|path| absolute(path));
+        let shown = self.rw.iter().map(|path| existing(path));
+        for path in private().map(|path| Ok(path.to_owned())).chain(tmpfs).chain(shown) {
+            paths.push(text(&path?)?);
+        }
+        Ok(paths)
     }
 
     fn environment(&self) -> Vec<String> {
@@ -170,6 +176,11 @@ impl Sandbox {
             hidden.into_iter().any(|path| cwd.starts_with(path)) && !shown.into_iter().any(|path| cwd.starts_with(path));
         if is_hidden { Ok("/".to_owned()) } else { text(&cwd) }
     }
+}
+
+/// Those of [`PRIVATE`] that this host has.
+fn private() -> impl Iterator<Item = &'static Path> {
+    PRIVATE.iter().map(Path::new).filter(|path| path.is_dir() && !path.is_symlink())
 }
 
 fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Value {

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use wolffia::sandbox::{Network, Sandbox as Wanted, Seccomp};
+use wolffia::sandbox::{Landlock, Network, Sandbox as Wanted, Seccomp};
 use wolffia::{Bundle, CreateOptions, Terminal};
 
 #[derive(Debug, Args)]
@@ -47,6 +47,9 @@ pub struct Sandbox {
     /// System calls: default (no namespaces, no kernel keys, no AF_ALG …), off, or a profile's file
     #[arg(long, value_name = "WHICH", default_value = "default")]
     seccomp: String,
+    /// Second wall behind the read-only mounts: best-effort takes what the kernel has of it
+    #[arg(long, value_enum, default_value = "best-effort")]
+    landlock: Rules,
     /// Write the configuration instead of running it
     #[arg(long)]
     print_config: bool,
@@ -61,6 +64,13 @@ enum Net {
     Host,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Rules {
+    Off,
+    BestEffort,
+    Required,
+}
+
 impl Subcommand for Sandbox {
     const NAME: &'static str = "sandbox";
     const ABOUT: &'static str = "Run a command on this host's files, read-only, in namespaces of its own";
@@ -68,9 +78,9 @@ impl Subcommand for Sandbox {
     fn act(self, global: &Global) -> anyhow::Result<ExitCode> {
         let print = self.print_config;
         let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-        let spec = self.wanted(terminal).spec()?;
+        let configuration = self.wanted(terminal).configuration()?;
         if print {
-            crate::report::print(&format!("{}\n", serde_json::to_string_pretty(&spec)?));
+            crate::report::print(&format!("{configuration:#}\n"));
             return Ok(ExitCode::SUCCESS);
         }
         let kept = foreground::keep()?;
@@ -78,7 +88,7 @@ impl Subcommand for Sandbox {
             terminal: if terminal { Terminal::Kept(kept.clone()) } else { Terminal::None },
             ..CreateOptions::default()
         };
-        let bundle = Bundle::of_spec("/".as_ref(), spec)?;
+        let bundle = Bundle::of_text("/".as_ref(), configuration.to_string().into_bytes())?;
         let foreground = Foreground::begin()?;
         let id = format!("sandbox-{}", std::process::id());
         let (container, running) = global.runtime()?.run(&id, &bundle, &options)?;
@@ -110,6 +120,11 @@ impl Sandbox {
                 "default" => Seccomp::Default,
                 "off" => Seccomp::Off,
                 file => Seccomp::File(file.into()),
+            },
+            landlock: match self.landlock {
+                Rules::Off => Landlock::Off,
+                Rules::BestEffort => Landlock::BestEffort,
+                Rules::Required => Landlock::Required,
             },
             terminal,
         }

@@ -71,7 +71,7 @@ fn cve_2024_3154_annotations_weaken_nothing() {
                 "io.podman.annotations.checkpoint.runtime.name": "crun",
                 "io.podman.annotations.privileged": "TRUE",
                 "io.podman.annotations.seccomp": "unconfined",
-                "io.wolffia.landlock": "off",
+                "io.wolffia.landlock.required": "false",
                 "io.wolffia.privileged": "true",
             });
         });

@@ -39,7 +39,7 @@ pub(super) fn system_calls(tried: &Attempts) -> Finding {
 
 pub(super) fn landlock() -> Finding {
     const TOPIC: &str = "Landlock";
-    const MEANING: &str = "a container that asks for Landlock is refused";
+    const MEANING: &str = "what a container asks of Landlock is left out and recorded, or refused where it is required";
     match features::landlock_abi() {
         Ok(abi) => {
             Finding::good(TOPIC, format!("ABI {abi}: {}", landlock_scope(abi)), "Landlock rules can be enforced without root")

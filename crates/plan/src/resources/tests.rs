@@ -19,6 +19,7 @@ fn host(privileged: bool, in_user_namespace: bool) -> Host {
         bounding_capabilities: 0,
         cgroups: CgroupLayout::Unified { mount: HostPath::new("/sys/fs/cgroup").unwrap(), own: "/".to_owned() },
         lsm: Lsm::default(),
+        landlock_abi: 7,
         umask: 0o22,
     }
 }

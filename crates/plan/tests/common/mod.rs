@@ -23,6 +23,7 @@ pub fn root_host() -> Host {
         bounding_capabilities: (1 << 41) - 1,
         cgroups: CgroupLayout::Unified { mount: path("/sys/fs/cgroup"), own: "/user.slice/session-1.scope".to_owned() },
         lsm: Lsm::default(),
+        landlock_abi: 7,
         umask: 0o022,
     }
 }
