@@ -1,13 +1,19 @@
 //! The process that stays beside a container in the foreground: hands signals on, copies between the terminals, waits.
 
+use crate::confine::{self, Duties};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
+use std::time::Duration;
 use wolffia::sys::pidfd::{self, ExitStatus};
 use wolffia::sys::tty::{self, SavedTermios};
 use wolffia::sys::{file, poll, signals};
-use wolffia::{Kept, Running};
+use wolffia::{Kept, Remains, Running};
+
+/// A process that ends within this time is not worth being confined beside, which takes a quarter of a millisecond: where there is no
+/// terminal, nothing of the container's is read.
+const SHORT: Duration = Duration::from_millis(10);
 
 /// Signals, taken over before the container is made: one that arrives in between is not lost.
 #[derive(Debug)]
@@ -21,12 +27,21 @@ impl Foreground {
         Ok(Self { signals: signals::signalfd_all()? })
     }
 
-    /// Attends to the process until it ends.
-    pub fn attend(&self, running: &Running, master: Option<OwnedFd>) -> anyhow::Result<ExitStatus> {
+    /// Attends to the process until it ends, and does nothing else any more: `remains` is what is to be deleted afterwards.
+    pub fn attend(&self, running: &Running, master: Option<OwnedFd>, remains: Option<&Remains>) -> anyhow::Result<ExitStatus> {
+        let duties = Duties { terminal: master.is_some(), remains, log: crate::log::file() };
         match master {
-            None => self.forward_signals(running, None),
+            None => {
+                let ready = poll::poll_readable(&[running.pidfd.as_fd(), self.signals.as_fd()], Some(SHORT))?;
+                if ready.first() != Some(&true) {
+                    confine::myself(duties);
+                }
+                self.forward_signals(running, None)
+            }
             Some(master) => {
                 let mut copier = Copier::begin(master)?;
+                // Before a byte of the container's is read.
+                confine::myself(duties);
                 let outcome = self.forward_signals(running, Some(&mut copier));
                 copier.finish()?;
                 outcome
@@ -158,7 +173,7 @@ impl Copier {
     /// Shows what the process wrote before it ended, and gives the terminal back as it was.
     fn finish(&mut self) -> anyhow::Result<()> {
         while let Some(master) = &self.master {
-            if !poll::wait_readable(master, Some(std::time::Duration::ZERO))? || !self.copy_output()? {
+            if !poll::wait_readable(master, Some(Duration::ZERO))? || !self.copy_output()? {
                 break;
             }
         }

@@ -3,7 +3,7 @@
 use crate::cli::Global;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::SystemTime;
 use wolffia::TraceLine;
@@ -55,6 +55,16 @@ pub fn is_tracing() -> bool {
 pub fn trace(line: TraceLine) {
     let object = if line.object.is_empty() { String::new() } else { format!(": {}", line.object) };
     write(Level::Debug, &format!("{}{object} ({} µs)", line.step, line.microseconds), &[]);
+}
+
+/// What was done about this process itself.
+pub fn debug(message: &str) {
+    write(Level::Debug, message, &[]);
+}
+
+/// The file of `--log`.
+pub fn file() -> Option<&'static Path> {
+    LOG.get()?.file.as_deref()
 }
 
 pub fn warning(message: &str) {

@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod confine;
 mod foreground;
 mod log;
 mod report;

@@ -39,7 +39,7 @@ impl Subcommand for Run {
         }
         let foreground = Foreground::begin()?;
         let (container, running) = runtime.run(&self.make.id, &bundle, &options)?;
-        let status = foreground.attend(&running, kept.take())?;
+        let status = foreground.attend(&running, kept.take(), (!self.keep).then(|| container.remains()).as_ref())?;
         if !self.keep {
             container.delete(true)?;
         }
