@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use std::path::{Path, PathBuf};
-use wolffia_tests::{Bundle, Case, ROOT, Value, json, scenario};
+use std::time::Duration;
+use wolffia_tests::{Bundle, Case, ROOT, Value, json, scenario, wait_until};
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const MEMORY: u64 = 64 << 20;
 
@@ -135,5 +138,48 @@ fn a_limit_that_the_kernel_refuses_is_named() {
         assert!(outcome.code() != 0 && outcome.stdout.is_empty(), "{outcome}");
         assert!(outcome.stderr.contains("cpuset.cpus") && outcome.stderr.contains("/linux/resources/cpu/cpus"), "{outcome}");
         assert_eq!(left(&cgroup), Vec::<PathBuf>::new());
+    });
+}
+
+#[test]
+fn limits_change_while_the_container_runs() {
+    scenario(ROOT, |case| {
+        let resources = json!({ "memory": { "limit": MEMORY }, "pids": { "limit": 17 } });
+        let (bundle, cgroup) = limited(case, &MEMORY_MAX, "", resources);
+        bundle.args(&["sleep", "300"]);
+        let id = case.started(&bundle);
+        case.wolffia().args(["update", "--memory", "96M", "--memory-swap=-1", "--pids-limit=-1", &id]).run().succeeds();
+        assert_eq!((MEMORY_MAX.read(&cgroup), PIDS_MAX.read(&cgroup)), ((96 << 20).to_string(), "max".to_owned()));
+        let document = json!({ "pids": { "limit": 21 }, "cpu": { "cpus": "0" } }).to_string();
+        case.wolffia().args(["update", "--resources=-", &id]).stdin(&document).run().succeeds();
+        let now = (MEMORY_MAX.read(&cgroup), PIDS_MAX.read(&cgroup), CPUS.read(&cgroup));
+        assert_eq!(now, ((96 << 20).to_string(), "21".to_owned(), "0".to_owned()), "what is not named stays");
+        let refused = case.wolffia().args(["update", "--cpuset-cpus=4000", &id]).run();
+        assert!(refused.code() == 1 && refused.stderr.contains("/linux/resources/cpu/cpus"), "{refused}");
+        let refused = case.wolffia().args(["update", "--memory=much", &id]).run();
+        assert!(!refused.status.success() && refused.stderr.contains("is not a size"), "{refused}");
+        case.wolffia().args(["delete", "--force", &id]).run().succeeds();
+        let gone = case.wolffia().args(["update", "--pids-limit=1", &id]).run();
+        assert!(gone.code() == 1 && gone.stderr.contains("container does not exist"), "{gone}");
+    });
+}
+
+#[test]
+fn what_a_container_uses_is_told() {
+    scenario(ROOT, |case| {
+        let (bundle, _) = limited(case, &PIDS_MAX, "", json!({ "pids": { "limit": 17 } }));
+        bundle.args(&["sleep", "300"]);
+        let id = case.started(&bundle);
+        let once: Value = serde_json::from_str(&case.wolffia().args(["events", "--stats", &id]).run().succeeds()).unwrap();
+        assert_eq!((&once["type"], &once["id"]), (&json!("stats"), &json!(id)));
+        assert_eq!(once["data"]["pids"], json!({ "current": 1, "limit": 17 }));
+        assert!(once["data"]["cpu"]["usage"]["total"].as_u64().is_some_and(|nanoseconds| nanoseconds > 0), "{once}");
+        assert!(once["data"]["memory"]["usage"]["usage"].as_u64().is_some_and(|bytes| bytes > 0), "{once}");
+        let events = case.wolffia().args(["events", "--interval=50ms", &id]).spawn();
+        assert!(wait_until(PATIENCE, || events.stdout().lines().count() >= 2), "statistics again and again");
+        case.wolffia().args(["kill", &id, "KILL"]).run().succeeds();
+        events.wait(PATIENCE).succeeds();
+        let stopped = case.wolffia().args(["events", "--stats", &id]).run();
+        assert!(stopped.code() == 1 && stopped.stderr.contains(&format!("container with id {id} is not running")), "{stopped}");
     });
 }

@@ -65,6 +65,10 @@ impl LegacyPlace {
         Ok(())
     }
 
+    pub(crate) fn hierarchies(&self) -> &Hierarchies {
+        &self.hierarchies
+    }
+
     fn directories(&self) -> impl Iterator<Item = PathBuf> {
         // cpu and cpuacct are one directory.
         let unique: BTreeMap<PathBuf, ()> =

@@ -10,6 +10,7 @@ mod error;
 mod events;
 mod files;
 mod legacy;
+mod legacy_stats;
 mod limits;
 mod processes;
 pub mod stats;

@@ -164,7 +164,7 @@ impl LinuxFeatures {
         LinuxFeatures {
             namespaces: &["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             capabilities,
-            cgroup: CgroupFeatures { v1: false, v2: true, systemd: false, systemd_user: false, rdma: false },
+            cgroup: CgroupFeatures { v1: true, v2: true, systemd: false, systemd_user: false, rdma: true },
             seccomp: SeccompFeatures {
                 enabled: true,
                 actions: &SECCOMP_ACTIONS,

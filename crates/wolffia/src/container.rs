@@ -291,6 +291,10 @@ impl Container {
         }
     }
 
+    pub(crate) fn cgroup(&self) -> Result<Option<Cgroup>> {
+        cgroup_of(&self.record)
+    }
+
     fn is_frozen(&self) -> Result<bool> {
         Ok(self.with_cgroup(|cgroup| cgroup.is_frozen())?.unwrap_or(false))
     }

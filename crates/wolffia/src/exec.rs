@@ -166,7 +166,7 @@ impl Container {
     }
 
     /// The configuration as it was at `create`.
-    fn config(&self) -> Result<Config> {
+    pub(crate) fn config(&self) -> Result<Config> {
         Ok(Config::parse(&self.dir.config()?.unwrap_or_default())?)
     }
 }

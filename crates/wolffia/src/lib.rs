@@ -19,6 +19,7 @@
 mod container;
 mod create;
 mod error;
+mod events;
 mod exec;
 mod helper;
 mod hints;
@@ -33,10 +34,12 @@ mod remains;
 mod runtime;
 pub mod sandbox;
 mod terminal;
+mod update;
 
 pub use container::Container;
 pub use create::{Bundle, CreateOptions, read_document};
 pub use error::{Error, Result};
+pub use events::Event;
 pub use exec::{ExecOptions, ExecProcess, Overrides};
 pub use helper::Helper;
 pub use profile::default_profile;
@@ -44,6 +47,7 @@ pub use protection::{protect_self, protect_self_from_everybody};
 pub use remains::{CgroupRemains, Remains};
 pub use runtime::Runtime;
 pub use terminal::{Kept, Terminal};
+pub use wolffia_cgroup::{Stats, stats};
 pub use wolffia_host::doctor;
 pub use wolffia_launch::{Failure, Running, TraceLine};
 pub use wolffia_plan::{CgroupManager, Host, Plan, Recorded, Refusal, Step, mount_option_names};

@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod doctor;
+mod events;
 mod exec;
 mod features;
 mod kill;
@@ -17,6 +18,7 @@ mod seccomp;
 mod spec;
 mod start;
 mod state;
+mod update;
 
 use crate::cli::{Call, Global};
 use clap::{Args, Command, FromArgMatches};
@@ -49,6 +51,8 @@ pub const ALL: &[Known] = &[
     known::<ps::Ps>(false, 1),
     known::<pause::Pause>(false, 1),
     known::<pause::Resume>(false, 1),
+    known::<update::Update>(false, 1),
+    known::<events::Events>(false, 1),
     known::<spec::Spec>(false, 1),
     known::<plan::Plan>(false, 1),
     known::<seccomp::Seccomp>(false, 1),

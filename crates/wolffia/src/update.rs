@@ -1,0 +1,119 @@
+//! Changing the limits of a container that exists.
+
+use crate::container::{Container, legacy_of};
+use crate::error::{Error, Result, cause};
+use serde_json::Value;
+use wolffia_host::Needs;
+use wolffia_plan::Step;
+use wolffia_plan::resources::{Resources, plan_resources};
+use wolffia_spec::oci::{LinuxCpu, LinuxResources};
+use wolffia_state::Operation;
+
+impl Container {
+    /// Sets the limits that `change` has; those that it leaves out, or gives as zero, stay as they are, and so do the device
+    /// rules. Then they are the container's, for `exec` and the next update.
+    ///
+    /// # Errors
+    /// As when a container is made, and when it has no cgroup of its own. The limits before the one that fails are set.
+    pub fn update(&self, change: &LinuxResources) -> Result<()> {
+        self.allow(Operation::Update)?;
+        let config = self.config()?;
+        let stored = config.spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
+        let change = with_whole_bandwidth(change, &stored);
+        let host = wolffia_host::probe(Needs::default())?;
+        let planned = Resources { devices: None, ..plan_resources(Some(&change), &host)? };
+        for missing in &planned.recorded {
+            crate::warn(&format!("{}: {}", missing.field, missing.reason));
+        }
+        self.set(&planned)?;
+        self.keep(&change)
+    }
+
+    fn set(&self, planned: &Resources) -> Result<()> {
+        let lacking = |field: &str| Error::Usage {
+            reason: format!("{field} cannot be changed: the container was created without a cgroup for it"),
+            cure: "create it with linux.cgroupsPath, where cgroups can be made",
+        };
+        if let Some(first) = planned.writes.first() {
+            let set = self.with_cgroup(|cgroup| {
+                let what = || cgroup.path().to_owned();
+                Ok(self.stage().act(Step::CgroupLimit, what, || cgroup.limit(planned).map_err(cause)))
+            })?;
+            set.ok_or_else(|| lacking(&first.field))??;
+        }
+        if let Some(first) = planned.legacy.first() {
+            let place = legacy_of(&self.record).ok_or_else(|| lacking(&first.field))?;
+            let what = || "of version 1".to_owned();
+            self.stage().act(Step::CgroupLimit, what, || place.limit(&planned.legacy).map_err(cause))?;
+        }
+        Ok(())
+    }
+
+    /// Lays the change over the configuration that was kept at `create`.
+    fn keep(&self, change: &LinuxResources) -> Result<()> {
+        let unreadable = |error: serde_json::Error| Error::Usage { reason: format!("the kept configuration: {error}"), cure: "" };
+        let text = self.dir.config()?.unwrap_or_default();
+        let mut config: Value = serde_json::from_slice(&text).map_err(unreadable)?;
+        let resources = serde_json::to_value(change).map_err(unreadable)?;
+        lay_over(&mut config["linux"]["resources"], resources);
+        let text = serde_json::to_vec(&config).map_err(unreadable)?;
+        Ok(self.dir.save_config(&text)?)
+    }
+}
+
+/// Quota and period are one file of cgroup v2: the one that is not given is what it was.
+fn with_whole_bandwidth(change: &LinuxResources, stored: &LinuxResources) -> LinuxResources {
+    let (Some(cpu), Some(before)) = (change.cpu(), stored.cpu()) else { return change.clone() };
+    let mut whole: LinuxCpu = cpu.clone();
+    match (cpu.quota().unwrap_or(0), cpu.period().unwrap_or(0)) {
+        (0, 1..) => whole.set_quota(before.quota()),
+        (quota, 0) if quota != 0 => whole.set_period(before.period()),
+        _ => return change.clone(),
+    };
+    let mut change = change.clone();
+    change.set_cpu(Some(whole));
+    change
+}
+
+/// Objects are merged; anything else that is not null takes the other's place.
+fn lay_over(below: &mut Value, above: Value) {
+    match (below, above) {
+        (_, Value::Null) => {}
+        (Value::Object(below), Value::Object(above)) => {
+            for (name, value) in above {
+                lay_over(below.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (below, above) => *below = above,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_change_is_laid_over_what_was() {
+        let mut config = json!({ "cpu": { "shares": 3, "quota": 5 }, "unified": { "a.b": "1" }, "pids": null });
+        lay_over(
+            &mut config,
+            json!({ "cpu": { "quota": 7, "period": null }, "unified": { "c.d": "2" }, "pids": { "limit": 1 } }),
+        );
+        let whole = json!({ "cpu": { "shares": 3, "quota": 7, "period": null }, "unified": { "a.b": "1", "c.d": "2" }, "pids": { "limit": 1 } });
+        assert_eq!(config, whole);
+    }
+
+    #[test]
+    fn the_other_half_of_a_bandwidth_is_what_it_was() {
+        let resources = |value: Value| -> LinuxResources { serde_json::from_value(value).unwrap() };
+        let stored = resources(json!({ "cpu": { "quota": 5, "period": 9 } }));
+        let cpu = |change: Value| {
+            let cpu = with_whole_bandwidth(&resources(change), &stored).cpu().clone().unwrap();
+            (cpu.quota(), cpu.period())
+        };
+        assert_eq!(cpu(json!({ "cpu": { "quota": 7 } })), (Some(7), Some(9)));
+        assert_eq!(cpu(json!({ "cpu": { "period": 7 } })), (Some(5), Some(7)));
+        assert_eq!(cpu(json!({ "cpu": { "shares": 7 } })), (None, None));
+    }
+}
