@@ -4,8 +4,8 @@ use crate::Answer;
 use serde_json::json;
 use std::fs::{self, Metadata, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 
 /// The text of a file, at most 64 KiB of it.
 pub fn cat(path: &str) -> Answer {
@@ -36,6 +36,30 @@ pub fn mkdir(path: &str) -> Answer {
 pub fn open(path: &str) -> Answer {
     fs::File::open(path)?;
     Ok(json!(path))
+}
+
+/// Files below a directory of the kernel's that open for writing, this process's own and other processes' left out. Nothing is
+/// written. A directory that cannot be read has none. Files without a write bit are not counted: CAP_DAC_OVERRIDE opens them, and the
+/// kernel has nothing behind them that would take a write.
+pub fn writable(top: &str) -> Answer {
+    let mut found = Vec::new();
+    let mut directories = vec![PathBuf::from(top)];
+    while let Some(directory) = directories.pop() {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_err())) {
+            // Of what is there now: a mask that is a device takes everything and changes nothing.
+            let (path, wait_for_nobody) = (entry.path(), rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+            let takes_writes = metadata.is_file() && metadata.mode() & 0o222 != 0;
+            if metadata.is_dir() {
+                directories.push(path);
+            } else if takes_writes && OpenOptions::new().write(true).custom_flags(wait_for_nobody).open(&path).is_ok() {
+                found.push(path.display().to_string());
+            }
+        }
+    }
+    found.sort();
+    Ok(json!(found))
 }
 
 pub fn stat(path: &str) -> Answer {

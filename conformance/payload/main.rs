@@ -54,6 +54,7 @@ fn answer(verb: &[String]) -> Answer {
         ["lstat", path] => files::lstat(path),
         ["ls", path] => files::ls(path),
         ["open", path] => files::open(path),
+        ["writable", path] => files::writable(path),
         ["say", text] => Ok(json!(text)),
         ["sleep", seconds] => process::sleep(seconds),
         ["exit", code] => process::exit(code),

@@ -76,6 +76,7 @@ fn confinement(status: &str) -> Map<String, Value> {
         },
         "no_new_privs": number("NoNewPrivs"),
         "seccomp": number("Seccomp"),
+        "filters": number("Seccomp_filters"),
         "limits": limits,
         "oom_score_adj": text("/proc/self/oom_score_adj").and_then(|score| score.trim().parse::<i64>().ok()),
         "keys": text("/proc/keys"),

@@ -23,7 +23,7 @@ pub use call::{Call, Outcome, Process};
 pub use case::Case;
 pub use identity::{ANYBODY, Identity, ROOT, ROOTLESS, SUBIDS, USER};
 pub use processes::{descendants, wait_until};
-pub use published::{build_example, example};
+pub use published::{build_example, build_program, example};
 pub use rootfs::Rootfs;
 pub use scenario::{scenario, scenario_fails};
 pub use serde_json::{Value, json};

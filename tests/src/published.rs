@@ -21,14 +21,25 @@ pub fn wolffia() -> PathBuf {
 
 /// Has cargo bring an example program up to date and makes it reachable. Call it before `scenario`; `None` inside of one.
 pub fn build_example(package: &str, name: &str) -> Option<PathBuf> {
+    build(package, "--example", name, &Path::new("examples").join(name))
+}
+
+/// The same for a program of a package.
+pub fn build_program(package: &str, name: &str) -> Option<PathBuf> {
+    build(package, "--bin", name, Path::new(name))
+}
+
+fn build(package: &str, kind: &str, name: &str, result: &Path) -> Option<PathBuf> {
     if std::env::var_os("WOLFFIA_TESTS_SCRATCH").is_some() {
         return None;
     }
+    let profile = own_directory();
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--quiet", "--package", package, "--example", name]);
+    command.args(["build", "--quiet", "--package", package, kind, name]);
+    command.args(profile.ends_with("release").then_some("--release"));
     let status = command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).status().unwrap();
     assert!(status.success(), "{command:?}: {status}");
-    let public = publish(&own_directory().join("examples").join(name));
+    let public = publish(&profile.join(result));
     let draft = scratch::cache().join(format!("bin/.{name}-{}", std::process::id()));
     scratch::make(&scratch::cache().join("bin"), 0o755);
     std::os::unix::fs::symlink(&public, &draft).unwrap();
@@ -36,7 +47,7 @@ pub fn build_example(package: &str, name: &str) -> Option<PathBuf> {
     Some(public)
 }
 
-/// Where a scenario finds the example.
+/// Where a scenario finds what was built.
 pub fn example(name: &str) -> PathBuf {
     scratch::cache().join("bin").join(name)
 }

@@ -183,6 +183,43 @@ fn files_name_no_machine() {
     }
 }
 
+/// Words of a line between backquotes.
+fn quoted(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
+}
+
+/// A promise whose test was renamed or taken away is one that nobody keeps.
+#[test]
+fn every_promise_names_tests_that_exist() {
+    let page = read(&top().join("docs/security.md"));
+    let tests: String = files(&top().join("tests/tests"), ".rs").iter().map(|path| read(path)).collect();
+    let (_, promises) = page.split_once("\n## Promises\n").unwrap();
+    let (promises, other) = promises.split_once("\n## What is not a boundary\n").unwrap();
+    let rows: Vec<&str> = promises.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() > 10, "{rows:?}");
+    for row in &rows {
+        let (promise, proof) = row.trim_matches(['|', ' ']).rsplit_once('|').unwrap();
+        assert!(proof.contains(".rs)"), "no test: {promise}");
+    }
+    let proofs = rows.iter().map(|row| row.trim_matches(['|', ' ']).rsplit_once('|').unwrap().1);
+    // Elsewhere on the page a test is named with its module, or after the file that it is in.
+    let mentioned = other.lines().filter(|line| line.contains(".rs)") || line.starts_with("| `"));
+    let mentioned = mentioned.map(|line| line.split(" | ").next().unwrap());
+    for text in proofs.chain(mentioned) {
+        for name in quoted(text).map(|name| name.rsplit("::").next().unwrap()) {
+            let is_name =
+                !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_*".contains(c));
+            // A name may be a beginning: of all tests of a CVE.
+            let found = tests.contains(&format!("\nfn {}", name.trim_end_matches('*')));
+            assert!(found || !is_name || !name.contains('_'), "docs/security.md names {name}, which is no test");
+        }
+        let links = text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+        for link in links {
+            assert!(top().join("docs").join(link).exists(), "docs/security.md links to {link}");
+        }
+    }
+}
+
 #[test]
 fn the_lock_file_is_committed_and_the_toolchain_is_pinned() {
     assert!(top().join("Cargo.lock").exists());
