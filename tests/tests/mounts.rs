@@ -390,8 +390,8 @@ fn sysfs_without_a_network_namespace_is_the_hosts() {
     });
 }
 
-/// The sandbox's profile denies new namespaces; without it a second user namespace sees a /proc with masks over it, and the kernel
-/// refuses a new one there.
+/// The sandbox's profile denies new namespaces; without it its Landlock rules deny to write id maps and to mount; without them a
+/// second user namespace sees a /proc with masks over it, and the kernel refuses a new one there.
 #[test]
 fn a_sandbox_in_a_sandbox_works_or_says_why_not() {
     scenario(USER, |case| {
@@ -406,6 +406,8 @@ fn a_sandbox_in_a_sandbox_works_or_says_why_not() {
         let config = case.wolffia().args(["sandbox", "--print-config"]).args(outer).run().succeeds();
         std::fs::write(bundle.path().join("config.json"), config).unwrap();
         bundle.edit(|config| drop(config["linux"].as_object_mut().unwrap().remove("seccomp")));
+        case.run(&bundle).fails(125, "start that one with --landlock off");
+        bundle.edit(|config| drop(config["process"].as_object_mut().unwrap().remove("landlock")));
         let outcome = case.run(&bundle);
         let explained = outcome.code() == 125 && outcome.stderr.contains("start that one with an unmasked /proc");
         assert!(outcome.stdout == "inner\n" || explained, "{outcome}");

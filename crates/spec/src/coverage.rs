@@ -71,7 +71,9 @@ const HEAD: &str = "\
 
 Every property of `config.json` in runtime-spec 1.3 for Linux, and what becomes of it. *Refused*: `create` fails and
 names the property. *Recorded*: no effect, and `wolffia plan` says so. *Ignored*: no effect, and none is due.
-Properties that the specification does not know are ignored, as it demands.
+Properties that the specification does not know are ignored, as it demands, but for these, which are wolffia's own:
+`process.landlock` (also `linux.landlock`) and the annotations `io.wolffia.landlock`, `io.wolffia.landlock.required`
+([landlock-formats.md](decisions/landlock-formats.md)) and `io.wolffia.root.readonly` (`recursive`: all mounts are read-only too).
 
 Rendered from `crates/spec/src/coverage.rs`; `WOLFFIA_BLESS=1 cargo test -p wolffia-spec` writes it anew.
 

@@ -1,6 +1,6 @@
 //! The documents that wolffia writes for others: the state of a container, and what this runtime can do.
 
-use crate::landlock::Kind;
+use crate::landlock::{ANNOTATION_FILE, Kind};
 use crate::{OCI_VERSION, OCI_VERSION_MIN};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -131,8 +131,8 @@ impl Features {
             mount_options: sorted(support.mount_options),
             linux: LinuxFeatures::with(sorted(support.capabilities), support.seccomp_flags),
             annotations: support.annotations,
-            // No annotation of a bundle changes what the runtime does.
-            potentially_unsafe_config_annotations: &[],
+            // It names a file of the host, which the caller's rights open. None weakens anything.
+            potentially_unsafe_config_annotations: &[ANNOTATION_FILE],
         }
     }
 }
@@ -173,8 +173,8 @@ impl LinuxFeatures {
                 known_flags: &SECCOMP_FLAGS,
                 supported_flags: sorted(seccomp_flags),
             },
-            apparmor: off,
-            selinux: off,
+            apparmor: on,
+            selinux: on,
             intel_rdt: off,
             memory_policy: MemoryPolicyFeatures {
                 modes: &[
@@ -316,7 +316,7 @@ mod tests {
         let document = features();
         assert_eq!(document["mountOptions"], json!(["bind", "rro"]));
         assert_eq!(document["linux"]["mountExtensions"], json!({"idmap": {"enabled": true}}));
-        assert_eq!(document["potentiallyUnsafeConfigAnnotations"], json!([]));
+        assert_eq!(document["potentiallyUnsafeConfigAnnotations"], json!(["io.wolffia.landlock"]));
         let read: oci::Features = serde_json::from_value(document).unwrap();
         assert_eq!(read.oci_version_max(), "1.3.0");
         assert_eq!(read.linux().as_ref().unwrap().seccomp().as_ref().unwrap().enabled(), &Some(true));

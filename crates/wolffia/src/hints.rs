@@ -12,6 +12,12 @@ pub fn cure(failure: &Failure) -> &'static str {
         (Step::NamespacesJoin, Errno::EPERM) => {
             "joining a namespace takes CAP_SYS_ADMIN over it: join its user namespace too, or run as its owner"
         }
+        (Step::IdsMap, Errno::EACCES) => {
+            "/proc cannot be written: inside another sandbox its Landlock rules deny it, so start that one with --landlock off"
+        }
+        (Step::MountsPropagation, Errno::EPERM) => {
+            "whoever is held by Landlock rules may not mount: start the outer container without them, a sandbox with --landlock off"
+        }
         (Step::IdsMap, _) => {
             "check the ranges in /etc/subuid and /etc/subgid and that newuidmap and newgidmap are set-uid (package uidmap); `wolffia doctor` shows both"
         }
@@ -50,6 +56,10 @@ pub fn cure(failure: &Failure) -> &'static str {
         (Step::Scheduler | Step::IoPriority, Errno::EPERM) => {
             "a better priority takes CAP_SYS_NICE; a real-time policy, a cgroup with real-time budget too"
         }
+        (Step::LandlockRules, Errno::ENOENT) => "make the path, correct it, or say that its rule is `optional`",
+        (Step::Landlock | Step::LandlockEarly, Errno::E2BIG) => "the kernel stacks at most sixteen layers of Landlock rules",
+        (Step::Apparmor, Errno::ENOENT) => "load the profile with apparmor_parser(8); aa-status(8) lists those that are there",
+        (Step::Selinux, Errno::EINVAL) => "the loaded policy does not know the label",
         (Step::SeccompEarly | Step::SeccompNotify | Step::Seccomp, _) => filter(errno),
         (Step::Identity, Errno::EINVAL) => "the user or group has no mapping in the container's user namespace",
         (Step::Cwd, Errno::EACCES) => "the container's user cannot enter process.cwd",

@@ -6,7 +6,7 @@ use clap::Args;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use wolffia::spec::documents::{self, SECCOMP_FLAGS, Support};
-use wolffia::sys::seccomp;
+use wolffia::sys::{landlock, seccomp};
 
 #[derive(Debug, Args)]
 pub struct Features {}
@@ -20,7 +20,11 @@ impl Subcommand for Features {
             mount_options: wolffia::mount_option_names().into_iter().map(str::to_owned).collect(),
             capabilities: (0..64).filter_map(wolffia::sys::caps::name).collect(),
             seccomp_flags: seccomp_flags(),
-            annotations: BTreeMap::from([("io.wolffia.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+            annotations: BTreeMap::from([
+                ("io.wolffia.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+                // The specification has no place for it yet; 0 for none.
+                ("io.wolffia.landlock.abi".to_owned(), landlock::abi().to_string()),
+            ]),
         };
         crate::report::print(&format!("{}\n", serde_json::to_string_pretty(&documents::Features::of(support))?));
         Ok(ExitCode::SUCCESS)
