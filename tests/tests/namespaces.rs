@@ -219,3 +219,40 @@ fn root_maps_what_it_likes() {
         assert_eq!((owner.uid(), owner.gid()), (200_000, 300_000));
     });
 }
+
+/// What the outer container hides of its /proc, the kernel would not show to the inner one: so it hides nothing.
+#[test]
+fn a_user_namespace_can_be_made_in_a_user_namespace() {
+    scenario(ROOTLESS, |case| {
+        let script =
+            "readlink /proc/self/ns/user && /wolffia --root /dev/shm/run --cgroup-manager disabled run --bundle /inner x";
+        let bundle = case.shell(script);
+        let mut inner = bundle.config();
+        inner["process"]["args"] = json!(["sh", "-c", "readlink /proc/self/ns/user; cat /proc/self/uid_map; id -u"]);
+        for kind in ["uidMappings", "gidMappings"] {
+            inner["linux"][kind] = json!([{ "containerID": 0, "hostID": 0, "size": 1 }]);
+        }
+        inner["mounts"].as_array_mut().unwrap().retain(|mount| mount["type"] != "cgroup");
+        bundle.file("inner/config.json", &inner.to_string());
+        let (binary, root) = (case.binary(), bundle.rootfs());
+        bundle.edit(|config| {
+            config["root"]["readonly"] = json!(false);
+            config["process"]["noNewPrivileges"] = json!(false);
+            for set in ["bounding", "effective", "permitted"] {
+                config["process"]["capabilities"][set] =
+                    json!(["CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETFCAP"]);
+            }
+            config["linux"]["maskedPaths"] = json!([]);
+            config["linux"]["readonlyPaths"] = json!([]);
+            let mounts = config["mounts"].as_array_mut().unwrap();
+            mounts.push(json!({ "destination": "/wolffia", "source": binary, "options": ["bind", "ro"] }));
+            mounts.push(json!({ "destination": "/inner/rootfs", "source": root, "options": ["bind"] }));
+        });
+        let out = case.run(&bundle).succeeds();
+        let lines: Vec<&str> = out.lines().collect();
+        let own = std::fs::read_link("/proc/self/ns/user").unwrap();
+        assert!(lines[0] != own.to_str().unwrap() && lines[1] != lines[0], "{out}");
+        assert_eq!(lines[2].split_whitespace().collect::<Vec<_>>(), ["0", "0", "1"], "{out}");
+        assert_eq!(lines[3], "0");
+    });
+}

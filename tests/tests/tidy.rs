@@ -30,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("crates/seccomp", &[]),
     ("crates/sys", &[]),
     ("conformance", &[]),
+    ("fuzz", &["wolffia-launch", "wolffia-plan", "wolffia-seccomp", "wolffia-spec", "wolffia-sys"]),
     ("tests", &[]),
 ];
 /// Longest file, its tests and what a program wrote not counted.

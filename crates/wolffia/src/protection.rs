@@ -54,7 +54,7 @@ fn keep_descriptors() -> Result<()> {
 
 fn execute_copy(own: &OwnedFd) -> Result<()> {
     let euid = wolffia_sys::ids::geteuid();
-    let copy = if euid == 0 { overlay().or_else(|_| sealed(own)) } else { sealed(own) }?;
+    let copy = if euid == 0 { overlay(own).or_else(|_| sealed(own)) } else { sealed(own) }?;
     let args = std::env::args_os().map(|arg| CString::new(arg.as_bytes())).collect::<std::result::Result<Vec<_>, _>>();
     let env = std::env::vars_os()
         .map(|(key, value)| CString::new([key.as_bytes(), b"=", value.as_bytes()].concat()))
@@ -123,7 +123,7 @@ const SECOND_LAYER: &str = "/dev";
 
 /// The binary's directory as the lower layer of an overlay: without an upper layer it can never become writable, whatever flags a
 /// container changes. It costs no copy, however large the binary is.
-fn overlay() -> Result<OwnedFd> {
+fn overlay(own: &OwnedFd) -> Result<OwnedFd> {
     let path = own_path()?;
     let (Some(directory), Some(name)) = (path.parent().and_then(Path::to_str), path.file_name()) else {
         return Err(Error::Usage { reason: "the own binary has no path".to_owned(), cure: "" });
@@ -136,7 +136,14 @@ fn overlay() -> Result<OwnedFd> {
         let mount = context.mount(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
         fd::openat(&mount, name, OFlags::PATH | OFlags::NOFOLLOW, 0)
     };
-    made().map_err(failed("overlay the own binary"))
+    let found = made().map_err(failed("overlay the own binary"))?;
+    let look = |file: &OwnedFd| fd::stat(file).map_err(failed("look at the own binary"));
+    let (ours, theirs) = (look(own)?, look(&found)?);
+    // A layer does not show what is mounted on it: of a binary that is bind-mounted by itself, the file below.
+    if (ours.ino, ours.size) != (theirs.ino, theirs.size) {
+        return Err(Error::Usage { reason: "the own binary is a mount of its own".to_owned(), cure: "" });
+    }
+    Ok(found)
 }
 
 fn sealed(own: &OwnedFd) -> Result<OwnedFd> {

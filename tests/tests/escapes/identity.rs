@@ -1,6 +1,16 @@
 //! Ids, groups and capabilities.
 
-use wolffia_tests::{ANYBODY, ROOT, json, scenario};
+use std::time::Duration;
+use wolffia_tests::{ANYBODY, Identity, ROOT, Value, json, scenario, wait_until};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const MANY_IDS: &[Identity] = &[Identity::Root, Identity::User { subordinate: true }];
+
+fn give_capability(config: &mut Value, name: &str) {
+    for set in ["bounding", "effective", "permitted"] {
+        config["process"]["capabilities"][set].as_array_mut().unwrap().push(json!(name));
+    }
+}
 
 /// And Podman, Buildah and containerd's CVE-2022-2990, -2995, -36109 and CVE-2023-25173: groups of whoever calls are not the
 /// container's, and a file that shuts a group out shuts it out.
@@ -29,6 +39,48 @@ fn cve_2022_2989_groups_are_the_containers_own() {
             false => call.run(),
         };
         assert_eq!(outcome.succeeds(), "1001 1002\n");
+    });
+}
+
+/// A file may be open to everybody but a group. Who is in the group stays in it: where setgroups(2) is denied nobody can leave one,
+/// and where it is allowed the process is in the groups that were asked for.
+#[test]
+fn negative_group_permissions_hold() {
+    scenario(MANY_IDS, |case| {
+        let script = "cd /dev/shm; echo secret > file; chgrp 1001 file; chmod 604 file; echo ready; exec sleep 300";
+        let bundle = case.shell(script);
+        bundle.edit(|config| give_capability(config, "CAP_CHOWN"));
+        let (id, container) = case.running(&bundle);
+        assert!(wait_until(PATIENCE, || container.stdout().contains("ready")), "{}", container.stdout());
+        let read = |flags: &[&str]| case.wolffia().arg("exec").args(flags).args([&id, "cat", "/dev/shm/file"]).run();
+        assert_eq!(read(&["--user", "1000:1002"]).succeeds(), "secret\n");
+        for shut_out in [&["--user", "1000:1001"][..], &["--user", "1000:1002", "-g", "1001"]] {
+            assert_eq!(read(shut_out).stdout, "", "{shut_out:?}");
+        }
+        case.wolffia().args(["kill", &id, "KILL"]).run().succeeds();
+        container.wait(PATIENCE);
+    });
+}
+
+/// The same on the host's files, for a user whose group was given to him to shut him out.
+#[test]
+fn a_sandbox_is_no_way_out_of_a_group() {
+    scenario(ROOT, |case| {
+        let (user, group) = (64_210, 4242);
+        let (home, shown) = (case.directory("home"), case.directory("shown"));
+        std::os::unix::fs::chown(&home, Some(user), Some(user)).unwrap();
+        let file = shown.join("file");
+        std::fs::write(&file, "secret\n").unwrap();
+        std::os::unix::fs::chown(&file, None, Some(group)).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o604)).unwrap();
+        let read = |groups: &str| {
+            let call = case.program(case.binary()).args(["sandbox", "--ro"]).arg(&shown).args(["--", "cat"]).arg(&file);
+            let become_user = format!("exec setpriv --reuid {user} --regid {user} --inh-caps=-all {groups} -- \"$@\"");
+            call.env("XDG_RUNTIME_DIR", &home).by_shell(&become_user).run()
+        };
+        assert_eq!(read("--clear-groups").succeeds(), "secret\n");
+        let shut_out = read(&format!("--groups {group}"));
+        assert!(shut_out.stdout.is_empty() && shut_out.stderr.contains("Permission denied"), "{shut_out}");
     });
 }
 

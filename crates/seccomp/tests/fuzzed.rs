@@ -1,0 +1,13 @@
+//! What the fuzz targets check, over their seeds and what they once found.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
+#[path = "../../../fuzz/checks/seccomp.rs"]
+mod seccomp;
+#[path = "../../../fuzz/checks/seeds.rs"]
+mod seeds;
+
+#[test]
+fn seccomp_of_the_seeds() {
+    seeds::each("seccomp", seccomp::check);
+}
