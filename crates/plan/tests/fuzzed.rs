@@ -1,6 +1,6 @@
 //! What the fuzz targets check, over their seeds and what they once found.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod common;
 #[path = "../../../fuzz/checks/configuration.rs"]
