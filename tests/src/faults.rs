@@ -169,6 +169,7 @@ impl<'a> Lab<'a> {
         config["process"]["ioPriority"] = json!({ "class": "IOPRIO_CLASS_BE", "priority": 6 });
         config["process"]["execCPUAffinity"] = json!({ "initial": "0", "final": "0" });
         config["process"]["rlimits"] = json!([{ "type": "RLIMIT_CORE", "hard": 0, "soft": 0 }]);
+        config["process"]["landlock"] = json!({ "ruleset": { "handledAccessFS": ["make_block"] } });
         config["domainname"] = json!("faults");
         config["linux"]["personality"] = json!({ "domain": "LINUX" });
         config["linux"]["memoryPolicy"] = json!({ "mode": "MPOL_DEFAULT", "nodes": "" });
