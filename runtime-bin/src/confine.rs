@@ -48,9 +48,8 @@ const TO_WAIT: &[i64] = &[
 /// For the records of `--log`, which are appended to the file one by one.
 const TO_LOG: &[i64] = &[libc::SYS_openat, libc::SYS_lseek];
 
-/// For the container's directory and its cgroup. `bpf` takes a device program from a cgroup that stays.
+/// For the container's directory and its cgroup.
 const TO_DELETE: &[i64] = &[
-    libc::SYS_bpf,
     libc::SYS_clock_nanosleep,
     libc::SYS_fgetxattr,
     libc::SYS_flock,
