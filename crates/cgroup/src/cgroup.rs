@@ -18,7 +18,7 @@ const CREATE_ATTEMPTS: usize = 16;
 /// Another process may be moved in, or another cgroup be made, between two of our steps.
 const REMOVE_ATTEMPTS: usize = 8;
 /// On every cgroup that we make: two containers may share a parent that neither can call its own.
-const MARK: &str = "user.wolffia.made";
+pub(crate) const MARK: &str = "user.wolffia.made";
 /// What a killed process may take to be gone.
 const REMOVE_TIME: Duration = Duration::from_secs(10);
 
@@ -88,6 +88,18 @@ impl Cgroup {
     /// With the list that [`Cgroup::made`] gave when it was created: only these are removed.
     pub fn with_made(self, made: Vec<String>) -> Self {
         Self { made, ..self }
+    }
+
+    /// The directory of the cgroup `path` below it; of itself if `path` names none. runc's text for a path that leads out.
+    pub fn below(&self, path: &str) -> Result<OwnedFd, CgroupError> {
+        let names = tree::names_below(path)?;
+        let whole = format!("{}/{}", self.path.trim_end_matches('/'), names.join("/"));
+        tree::open(self.dir.as_fd(), &names).map_err(failed("open", &whole))
+    }
+
+    /// Whether it enables controllers for the cgroups below it, and so can hold no process itself (cgroups(7)).
+    pub fn hands_down(&self) -> Result<bool, CgroupError> {
+        Ok(!self.as_dir().must_read("cgroup.subtree_control")?.trim().is_empty())
     }
 
     /// The cgroups that `create` made, as paths like [`Cgroup::path`], outermost first. Empty if all existed.

@@ -10,6 +10,15 @@ pub enum CgroupError {
     /// The path is not one that a container may have.
     #[error("cgroup path {path:?} {reason}")]
     Path { path: String, reason: &'static str },
+    /// runc's text: `exec --cgroup`.
+    #[error("bad sub cgroup path: {path:?} does not lead to a cgroup below the container's own")]
+    BadSub { path: String },
+    /// runc's text: `exec --cgroup`.
+    #[error("unknown controller {controller:?}: the host has no such hierarchy of version 1")]
+    NoSuchController { controller: String },
+    /// runc's text.
+    #[error("error adding pid {pid} to cgroups: {}", file.display())]
+    Join { pid: i32, file: PathBuf, source: std::io::Error },
     /// The mount point is something else.
     #[error("{} is not a cgroup2 file system: mount it there, or run with --cgroup-manager disabled", mount.display())]
     NotCgroup2 { mount: PathBuf },

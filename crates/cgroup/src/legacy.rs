@@ -2,17 +2,20 @@
 //!
 //! Limits are written here, not by the crate: its errors do not say which limit the kernel refused, and it leaves values out.
 
-use crate::CgroupError;
+use crate::cgroup::MARK;
+use crate::files::DIRECTORY;
+use crate::{CgroupError, tree};
 use cgroups_rs::CgroupPid;
 use cgroups_rs::fs::{Cgroup as Hierarchies, Subsystem, hierarchies};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Result as IoResult};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use wolffia_plan::LegacyCgroups;
 use wolffia_plan::resources::{CgroupWrite, IfAbsent};
-use wolffia_sys::Pid;
+use wolffia_sys::{self as sys, Pid};
 
 /// Deepest tree of cgroups below a container's that is removed with it.
 const DEPTH: usize = 32;
@@ -31,9 +34,24 @@ impl LegacyPlace {
         Self { hierarchies: Hierarchies::load_with_relative_paths(v1, &place.path, starts) }
     }
 
+    /// Whether a container may have it: nothing in a frozen cgroup would start.
+    pub fn check_fit(&self) -> Result<(), CgroupError> {
+        match self.directory_of("freezer").map(|directory| fs::read_to_string(directory.join("freezer.state"))) {
+            Some(Ok(state)) if state.trim() != "THAWED" => Err(CgroupError::Frozen { path: self.hierarchies.path().to_owned() }),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes the directories. A new cpuset gets its parent's processors and memory, without which nobody can be in it.
     pub fn create(&self) -> Result<(), CgroupError> {
-        self.hierarchies.create().map_err(|error| self.failed("make", &error))
+        let above = |directory: PathBuf| directory.ancestors().map(Path::to_owned).collect::<Vec<_>>();
+        let missing: Vec<PathBuf> = self.directories().flat_map(above).filter(|directory| !directory.exists()).collect();
+        let made = self.hierarchies.create().map_err(|error| self.failed("make", &error));
+        for directory in missing.iter().filter(|directory| directory.exists()) {
+            let failed = |source| CgroupError::Failed { act: "mark", path: directory.display().to_string(), source };
+            mark(directory).map_err(failed)?;
+        }
+        made
     }
 
     /// Sets the limits, in their order; those that the kernel refuses as not fitting the others once more at the end.
@@ -56,11 +74,45 @@ impl LegacyPlace {
         self.hierarchies.add_task_by_tgid(pid).map_err(|error| self.failed("enter", &error))
     }
 
-    /// Removes every one of them, and what the container made below. Nobody may be in it any more. One that is gone is no error.
+    /// `path` for each of the `controllers`, or for all hierarchies if none is named, as [`LegacyPlace::add_below`] takes it.
+    pub fn below(&self, controllers: &[&str], path: &str) -> Result<Vec<(String, String)>, CgroupError> {
+        let path = tree::names_below(path)?.join("/");
+        let all = self.hierarchies.subsystems().iter().map(Subsystem::controller_name);
+        let known: Vec<String> = all.collect();
+        if let Some(unknown) = controllers.iter().find(|one| !known.iter().any(|name| name == *one)) {
+            return Err(CgroupError::NoSuchController { controller: (*unknown).to_owned() });
+        }
+        let wanted = known.into_iter().filter(|name| controllers.is_empty() || controllers.contains(&name.as_str()));
+        Ok(wanted.map(|name| (name, path.clone())).collect())
+    }
+
+    /// Moves the process `pid` into every one of them, or into the cgroup below it that `below` gives for its controller.
+    pub fn add_below(&self, pid: Pid, below: &BTreeMap<String, String>) -> Result<(), CgroupError> {
+        if below.is_empty() {
+            return self.add(pid);
+        }
+        for hierarchy in self.hierarchies.subsystems() {
+            let path = below.get(&hierarchy.controller_name()).map_or("", String::as_str);
+            let file = hierarchy.to_controller().path().join(path).join("cgroup.procs");
+            let pid = pid.get();
+            put(&file, &pid.to_string()).map_err(|source| CgroupError::Join { pid, file, source })?;
+        }
+        Ok(())
+    }
+
+    /// Removes every one of them that was made for a container, what that made below, and what was made above and is in use by
+    /// nobody. No process may be in it any more. One that is gone is no error.
     pub fn remove(&self) -> Result<(), CgroupError> {
-        for directory in self.directories() {
-            remove_tree(&directory, DEPTH)
-                .map_err(|source| CgroupError::LegacyRemove { directory: directory.clone(), source })?;
+        for directory in self.directories().filter(|directory| is_marked(directory)) {
+            let failed = |source| CgroupError::LegacyRemove { directory: directory.clone(), source };
+            remove_tree(&directory, DEPTH).map_err(failed)?;
+            for above in directory.ancestors().skip(1).take_while(|above| is_marked(above)) {
+                match fs::remove_dir(above) {
+                    Err(error) if matches!(error.kind(), ErrorKind::ResourceBusy | ErrorKind::DirectoryNotEmpty) => break,
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+                    _ => {}
+                }
+            }
         }
         Ok(())
     }
@@ -98,6 +150,19 @@ impl LegacyPlace {
 
     fn failed(&self, act: &'static str, error: &cgroups_rs::fs::error::Error) -> CgroupError {
         CgroupError::Legacy { act, path: self.hierarchies.path().to_owned(), reason: error.to_string() }
+    }
+}
+
+/// The kernel keeps it with the directory (Linux 5.7).
+fn mark(directory: &Path) -> Result<(), sys::Error> {
+    sys::cgroupfs::mark(sys::fd::open(directory, DIRECTORY, 0)?.as_fd(), MARK)
+}
+
+/// One that is gone counts as marked, for the look above it.
+fn is_marked(directory: &Path) -> bool {
+    match sys::fd::open(directory, DIRECTORY, 0).and_then(|fd| sys::cgroupfs::is_marked(fd.as_fd(), MARK)) {
+        Err(error) => error.is(sys::Errno::ENOENT),
+        Ok(marked) => marked,
     }
 }
 

@@ -26,6 +26,14 @@ pub(crate) fn names(path: &str) -> Result<Vec<&str>, CgroupError> {
     Ok(names)
 }
 
+/// The names in `path` below a container's own cgroup: none for that one itself. runc's words for a path that leads out of it.
+pub(crate) fn names_below(path: &str) -> Result<Vec<&str>, CgroupError> {
+    if path.split('/').all(str::is_empty) {
+        return Ok(Vec::new());
+    }
+    names(path).map_err(|_| CgroupError::BadSub { path: path.to_owned() })
+}
+
 /// `names[..count]` as a path with a leading slash.
 pub(crate) fn join(names: &[&str]) -> String {
     format!("/{}", names.join("/"))

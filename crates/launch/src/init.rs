@@ -338,6 +338,8 @@ pub(crate) fn settle_identity(
     // Tried first with the rights of the setup user, as runc does; where they do not suffice, the payload's own have to.
     let what = || payload.cwd.to_string();
     let entered = stage.act(Step::Cwd, what, || Ok::<bool, Cause>(payload::enter_directory(root, &payload.cwd).is_ok()))?;
+    // Now, because a filter that is loaded early need not allow it; what is opened from here on is closed by exec anyway.
+    stage.act(Step::Descriptors, || "close on exec".into(), payload::close_on_exec)?;
     let rules = landlock::prepare(stage, root, payload)?;
     // As late as rules and a filter can be that take CAP_SYS_ADMIN: the next steps give that up.
     landlock::submit(stage, &rules, payload, LandlockMoment::BeforeIdentity)?;
@@ -366,7 +368,7 @@ pub(crate) fn execute(
     program: &Program,
 ) -> Result<std::convert::Infallible, Failure> {
     tune::settle(stage, payload)?;
-    stage.act(Step::Descriptors, String::new, || payload::leave_open_only(payload.descriptors))?;
+    stage.act(Step::Descriptors, String::new, || payload::keep_own(payload.descriptors))?;
     stage.act(Step::Descriptors, || "signals".into(), signals::reset_for_exec)?;
     let filter = confine::last(stage, payload)?;
     stage.act(Step::Exec, || payload.args.join(" "), || channel.send(&FromInit::Executing))?;

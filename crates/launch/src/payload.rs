@@ -84,7 +84,11 @@ fn executable(path: &str) -> Result<(), Errno> {
     if file::is_directory(path).map_err(|error| error.errno)? {
         return Err(Errno::EISDIR);
     }
-    file::may_execute(path).map_err(|error| error.errno)
+    match file::may_execute(path) {
+        // Asked for the real ids alone it knows of no capability; who has one may be allowed all the same.
+        Err(error) if error.is(Errno::EACCES) => file::may_execute_now(path).map_err(|error| error.errno),
+        other => other.map_err(|error| error.errno),
+    }
 }
 
 fn explained(name: &str, errno: Errno, missing: &str) -> Cause {
@@ -107,7 +111,8 @@ impl Program {
     pub fn execute(&self) -> Cause {
         let error = self.0.execute();
         let path = self.0.path().to_string_lossy();
-        Cause { text: format!("{PREFIX}: {path:?}: {}", go_words(error.errno)), errno: error.errno.0 }
+        // runc's words, which differ from those for a program that was not found.
+        Cause { text: format!("exec {path}: {}", go_words(error.errno)), errno: error.errno.0 }
     }
 }
 
@@ -122,11 +127,14 @@ fn first_of_ours(descriptors: Descriptors) -> u32 {
     3 + descriptors.listen + descriptors.preserve
 }
 
-/// Everything above the payload's own descriptors is closed by its exec.
-pub fn leave_open_only(descriptors: Descriptors) -> Result<(), Cause> {
-    let first_of_ours = first_of_ours(descriptors);
-    fd::close_range_cloexec(first_of_ours)?;
-    for number in 3..first_of_ours {
+/// Everything is closed by the payload's exec, but for what [`keep_own`] spares.
+pub fn close_on_exec() -> Result<(), Cause> {
+    Ok(fd::close_range_cloexec(3)?)
+}
+
+/// The payload's own descriptors stay open. Last, because hooks and helpers before it shall not have them.
+pub fn keep_own(descriptors: Descriptors) -> Result<(), Cause> {
+    for number in 3..first_of_ours(descriptors) {
         if !file::inherit(number)? {
             let index = number - 3;
             return Err(format!("preserved descriptor {number} (index {index}) is not open").into());

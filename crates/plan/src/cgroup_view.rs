@@ -25,6 +25,15 @@ pub(crate) fn plan_view(field: &str, around: &Surroundings) -> Result<CgroupView
     }
 }
 
+/// Whether the view without a cgroup namespace is one of cgroups that are the container's own.
+pub(crate) fn shows_own(around: &Surroundings) -> bool {
+    match &around.host.cgroups {
+        CgroupLayout::Unified { .. } => matches!(around.cgroup, CgroupPlan::Unified { optional: false, .. }),
+        CgroupLayout::Legacy { .. } => around.legacy.is_some(),
+        CgroupLayout::Absent => false,
+    }
+}
+
 /// The directory of the cgroup that the container will be in.
 fn own_unified(around: &Surroundings) -> Option<HostPath> {
     let (mount, own) = unified(&around.host.cgroups)?;

@@ -192,8 +192,10 @@ fn attributes(options: &MountOptions, what: &MountKind, around: &Surroundings) -
         MountKind::Filesystem { .. } => options.for_new_mount(),
         MountKind::Cgroup(_) => {
             let mut attributes = options.for_new_mount();
-            // Without a cgroup namespace these are the host's cgroups: writable only for the asking (CVE-2023-25809).
-            if !around.namespaces.is_private(NamespaceKind::Cgroup) && !options.is_writable() {
+            // What is not the container's own, by its namespace or its place, is the host's: writable only for the asking
+            // (CVE-2023-25809).
+            let own = around.namespaces.is_private(NamespaceKind::Cgroup) || cgroup_view::shows_own(around);
+            if !own && !options.is_writable() {
                 attributes.set |= MOUNT_ATTR_RDONLY;
             }
             attributes

@@ -347,8 +347,10 @@ impl Resources {
                 return Err(refuse(&field, format!("{name} acts on processes and limits nothing"), "leave it out"));
             }
             if let Some(hierarchy) = name.split_once('.').and_then(|(controller, _)| host.cgroups.legacy(controller)) {
-                let reason =
-                    format!("the host's controller is bound to cgroup v1 at {}, which has no such file", hierarchy.mount);
+                let reason = format!(
+                    "invalid configuration: the host's controller is bound to cgroup v1 at {}, which has no such file",
+                    hierarchy.mount
+                );
                 return Err(refuse(&field, reason, "leave it out, or boot with systemd.unified_cgroup_hierarchy=1"));
             }
             // The kernel takes each write as one line.

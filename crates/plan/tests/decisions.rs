@@ -270,13 +270,24 @@ fn cgroup_views() {
     assert_eq!(view(private.clone(), json!([]), &root_host()), (CgroupView::Unified { fallback: own.clone() }, false));
     assert_eq!(view(private.clone(), json!(["ro"]), &root_host()), (CgroupView::Unified { fallback: own.clone() }, true));
     let bound = CgroupView::UnifiedBind { source: own };
-    assert_eq!(view(json!({}), json!([]), &root_host()), (bound.clone(), true), "CVE-2023-25809");
-    assert_eq!(view(json!({}), json!(["rw"]), &root_host()), (bound, false));
+    assert_eq!(
+        view(json!({}), json!([]), &root_host()),
+        (bound.clone(), false),
+        "its own cgroup, though no namespace hides others"
+    );
+    assert_eq!(view(json!({}), json!(["ro"]), &root_host()), (bound, true));
+    let placed = view(json!({"cgroupsPath": "/a"}), json!([]), &hybrid_host());
+    let (CgroupView::Legacy { hierarchies }, false) = placed else { panic!("not its own: {placed:?}") };
+    assert_eq!(hierarchies[0].source, path("/sys/fs/cgroup/cpu,cpuacct/a"));
     let (CgroupView::Legacy { hierarchies }, true) = view(json!({}), json!([]), &hybrid_host()) else {
         panic!("not read-only v1")
     };
     assert_eq!(hierarchies[0].links, ["cpu", "cpuacct"]);
-    assert_eq!((&hierarchies[0].mount_options, &hierarchies[0].source), (&None, &path("/sys/fs/cgroup/cpu,cpuacct")));
+    assert_eq!(
+        (&hierarchies[0].mount_options, &hierarchies[0].source),
+        (&None, &path("/sys/fs/cgroup/cpu,cpuacct")),
+        "the host's own"
+    );
     let (CgroupView::Legacy { hierarchies }, false) = view(private, json!([]), &hybrid_host()) else { panic!("not writable v1") };
     assert_eq!(hierarchies[0].mount_options.as_deref().unwrap(), ["cpu", "cpuacct"]);
     assert_eq!(hierarchies[2].mount_options.as_deref().unwrap(), ["none", "name=systemd"]);

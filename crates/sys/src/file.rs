@@ -54,6 +54,16 @@ pub fn may_execute(path: impl AsRef<Path>) -> Result<()> {
     rx::accessat(CWD, path, rx::Access::EXEC_OK, rx::AtFlags::empty()).call("faccessat", || format!("{path:?}, X_OK"))
 }
 
+/// Whether the caller, with its effective ids and capabilities, may execute `path`. `EACCES` if not. A filter that denies
+/// faccessat2(2) leaves the answer to execve(2).
+pub fn may_execute_now(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    match rx::accessat(CWD, path, rx::Access::EXEC_OK, rx::AtFlags::EACCESS) {
+        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => Ok(()),
+        other => other.call("faccessat2", || format!("{path:?}, X_OK, AT_EACCESS")),
+    }
+}
+
 /// Standard stream 0, 1 or 2, if it is open.
 pub fn standard(number: u8) -> Option<BorrowedFd<'static>> {
     if number > 2 || !fd::is_open(number.into()) {

@@ -298,8 +298,11 @@ impl Making<'_> {
 
     fn make_legacy_cgroups(&mut self, plan: &Plan) -> Result<()> {
         let Some(place) = &plan.legacy_cgroups else { return Ok(()) };
-        let legacy = self.legacy.insert(LegacyPlace::open(place));
+        let found = LegacyPlace::open(place);
         let what = || format!("{} of version 1", place.path);
+        // Before it counts as ours, because what is frozen was there, and stays.
+        self.stage.act(Step::CgroupCreate, what, || found.check_fit().map_err(cause))?;
+        let legacy = self.legacy.insert(found);
         self.stage.act(Step::CgroupCreate, what, || legacy.create().map_err(cause))?;
         if plan.resources.legacy.is_empty() {
             return Ok(());

@@ -2,7 +2,7 @@
 
 use crate::container::Container;
 use crate::create::single_threaded;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, cause};
 use crate::terminal::Terminal;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -27,6 +27,8 @@ pub struct ExecOptions {
     pub listen_fds: u32,
     /// Run also in a paused container: the process starts when it is resumed.
     pub ignore_paused: bool,
+    /// Cgroups below the container's own: `[CONTROLLER[,CONTROLLER…]:]PATH`. Controllers are for cgroup v1.
+    pub cgroups: Vec<String>,
 }
 
 impl ExecOptions {
@@ -40,6 +42,7 @@ impl ExecOptions {
             preserve_fds: 0,
             listen_fds: 0,
             ignore_paused: false,
+            cgroups: Vec::new(),
         }
     }
 }
@@ -82,10 +85,8 @@ impl Container {
         crate::protection::require_sealed_for(&self.record.launch)?;
         options.terminal.fits(Some(&process))?;
         let init = self.init()?.ok_or_else(|| self.vanished())?;
-        let cgroup = self.with_cgroup(|cgroup| Ok(cgroup.dir().try_clone_to_owned()))?;
-        let cgroup = cgroup.transpose().map_err(|source| Error::File { act: "hold", path: "cgroup".into(), source })?;
-        let legacy = crate::container::legacy_of(&self.record);
-        let join = legacy.as_ref().map(|place| |pid| place.add(pid).map_err(crate::error::cause));
+        let cgroups = self.exec_cgroups(&options.cgroups)?;
+        let join = cgroups.legacy.as_ref().map(|(place, below)| |pid| place.add_below(pid, below).map_err(cause));
         let launch = &self.record.launch;
         let running = wolffia_launch::exec(Exec {
             process: &process,
@@ -94,7 +95,7 @@ impl Container {
             namespaces: &launch.namespaces,
             setup: launch.setup,
             tuned_by: launch.tuned_by,
-            cgroup: cgroup.as_ref().map(AsFd::as_fd),
+            cgroup: cgroups.unified.as_ref().map(AsFd::as_fd),
             join_legacy: join.as_ref().map(|join| join as &dyn Fn(_) -> _),
             new_keyring: launch.session_keyring,
             console: &mut |name, master| options.terminal.receive(name, master),

@@ -53,6 +53,10 @@ pub fn cure(failure: &Failure) -> &'static str {
         (Step::Rlimits, Errno::EPERM) => {
             "a hard limit above the caller's own takes CAP_SYS_RESOURCE: lower process.rlimits, or raise the caller's"
         }
+        (Step::Scheduler, Errno::EPERM) if failure.object.contains("policy: 6") => {
+            "process scheduler can't be used together with AllowedCPUs: SCHED_DEADLINE wants all processors (sched_setattr(2)), so \
+             leave linux.resources.cpu.cpus out"
+        }
         (Step::Scheduler | Step::IoPriority, Errno::EPERM) => {
             "a better priority takes CAP_SYS_NICE; a real-time policy, a cgroup with real-time budget too"
         }

@@ -21,6 +21,7 @@ mod create;
 mod error;
 mod events;
 mod exec;
+mod exec_cgroup;
 mod helper;
 mod hints;
 mod landlock_file;

@@ -4,7 +4,7 @@ use super::Subcommand;
 use crate::cli::Global;
 use anyhow::{Context, bail};
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -45,16 +45,23 @@ impl Events {
     /// A line of runc's events: callers parse it.
     fn tell(&self, event: Event) -> anyhow::Result<()> {
         let (kind, data) = match event {
-            Event::Stats(stats) => ("stats", serde_json::to_value(stats)?),
-            Event::OutOfMemory => ("oom", Value::Null),
+            Event::Stats(stats) => ("stats", Some(stats)),
+            Event::OutOfMemory => ("oom", None),
         };
-        let mut line = json!({ "type": kind, "id": self.id });
-        if !data.is_null() {
-            line["data"] = data;
-        }
+        let line = serde_json::to_string(&Line { kind, id: &self.id, data })?;
         let mut out = std::io::stdout().lock();
         writeln!(out, "{line}").and_then(|()| out.flush()).context("cannot write to standard output")
     }
+}
+
+/// In this order: callers match the beginning.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Box<wolffia::Stats>>,
 }
 
 /// As Go writes durations, one unit at a time: `1m30s`.

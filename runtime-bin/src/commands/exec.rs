@@ -57,6 +57,9 @@ pub struct Exec {
     /// Hand this many descriptors, from 3 on, to the process
     #[arg(long, value_name = "N", default_value_t = 0)]
     preserve_fds: u32,
+    /// Enter this cgroup below the container's own; [CONTROLLER[,CONTROLLER]:]PATH on hosts with cgroup 1
+    #[arg(long, value_name = "PATH")]
+    cgroup: Vec<String>,
     /// Run in a paused container too
     #[arg(long)]
     ignore_paused: bool,
@@ -105,6 +108,7 @@ impl Exec {
             preserve_fds: self.preserve_fds,
             listen_fds,
             ignore_paused: self.ignore_paused,
+            cgroups: self.cgroup,
         })
     }
 
