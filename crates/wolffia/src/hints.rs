@@ -53,17 +53,7 @@ pub fn cure(failure: &Failure) -> &'static str {
         (Step::Rlimits, Errno::EPERM) => {
             "a hard limit above the caller's own takes CAP_SYS_RESOURCE: lower process.rlimits, or raise the caller's"
         }
-        (Step::Scheduler, Errno::EPERM) if failure.object.contains("policy: 6") => {
-            "process scheduler can't be used together with AllowedCPUs: SCHED_DEADLINE wants all processors (sched_setattr(2)), so \
-             leave linux.resources.cpu.cpus out"
-        }
-        (Step::Scheduler | Step::IoPriority, Errno::EPERM) => {
-            "a better priority takes CAP_SYS_NICE; a real-time policy, a cgroup with real-time budget too"
-        }
-        (Step::LandlockRules, Errno::ENOENT) => "make the path, correct it, or say that its rule is `optional`",
-        (Step::Landlock | Step::LandlockEarly, Errno::E2BIG) => "the kernel stacks at most sixteen layers of Landlock rules",
-        (Step::Apparmor, Errno::ENOENT) => "load the profile with apparmor_parser(8); aa-status(8) lists those that are there",
-        (Step::Selinux, Errno::EINVAL) => "the loaded policy does not know the label",
+        (Step::Scheduler | Step::IoPriority, Errno::EPERM) => priority(failure),
         (Step::SeccompEarly | Step::SeccompNotify | Step::Seccomp, _) => filter(errno),
         (Step::Identity, Errno::EINVAL) => "the user or group has no mapping in the container's user namespace",
         (Step::Cwd, Errno::EACCES) => "the container's user cannot enter process.cwd",
@@ -77,6 +67,15 @@ pub fn cure(failure: &Failure) -> &'static str {
         (Step::Exec, Errno::ENOEXEC) => "not a program for this machine, or a script without a `#!` line",
         _ => "",
     }
+}
+
+fn priority(failure: &Failure) -> &'static str {
+    // SCHED_DEADLINE
+    if failure.step == Step::Scheduler && failure.object.contains("policy: 6") {
+        return "process scheduler can't be used together with AllowedCPUs: SCHED_DEADLINE wants all processors (sched_setattr(2)), \
+                so leave linux.resources.cpu.cpus out";
+    }
+    "a better priority takes CAP_SYS_NICE; a real-time policy, a cgroup with real-time budget too"
 }
 
 fn filter(errno: Errno) -> &'static str {
