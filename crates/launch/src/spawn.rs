@@ -128,7 +128,11 @@ fn across_a_bridge(
         // Lies in the socket when the bridge looks: it need not wait for us to be scheduled.
         stage.act(Step::NamespacesJoin, || "begin".into(), || socket::send(ours.as_fd(), BEGIN, &[]))?;
     }
-    let plain = CloneRequest::default();
+    // Where the cgroup mount has `nsdelegate`, nobody gets into a cgroup namespace from a cgroup outside of it (cgroup-v2.rst,
+    // "Delegation Containment"): so the bridge is born in the cgroup already, and init with it.
+    let enclosed = wanted.targets.iter().any(|target| target.flags & NamespaceKind::Cgroup.clone_flag() != 0);
+    let plain = CloneRequest { cgroup: request.cgroup.filter(|_| enclosed), ..CloneRequest::default() };
+    let request = CloneRequest { cgroup: request.cgroup.filter(|_| !enclosed), ..request };
     let bridge = match stage.act_where(Step::NamespacesJoin, || "bridge".into(), Spawned::is_runtime, || clone(token, &plain))? {
         Spawned::Init => {
             drop(ours);
