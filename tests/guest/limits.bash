@@ -1,0 +1,174 @@
+#!/bin/bash
+# limits.bash cgroupfs|systemd: what a container's limits do, felt from inside and read from outside. Runs in the guest.
+set -u
+manager=$1
+
+# A user's session is not in a part of the tree that is the user's; a delegated scope of the user's manager is.
+if [[ $manager == cgroupfs && $UID != 0 && -z ${DELEGATED:-} ]]; then
+    exec env DELEGATED=1 systemd-run --user --scope --quiet --property=Delegate=yes bash "$0" "$@"
+fi
+
+systemctl=(systemctl)
+((UID == 0)) || systemctl+=(--user)
+work=$(mktemp --directory --tmpdir="$HOME")
+cd "$work"
+# From the guest's own disk, because the host's directory is slow.
+cp /host/wolffia .
+mkdir -p rootfs/bin
+cp /bin/busybox rootfs/bin/
+for name in sh dd sleep cat grep; do ln -s busybox "rootfs/bin/$name"; done
+passed=0 failed=0
+
+w() { ./wolffia --cgroup-manager "$manager" "$@"; }
+
+# NAME COMMAND…
+check() {
+    local name=$1
+    shift
+    if "$@"; then
+        printf 'ok      %s\n' "$name"
+        passed=$((passed + 1))
+    else
+        printf 'FAILED  %s: %s\n' "$name" "${*@Q}"
+        failed=$((failed + 1))
+    fi
+}
+
+equal() { [[ $1 == "$2" ]] || { echo "        $1 is not $2" && false; }; }
+between() { (($1 <= $2 && $2 <= $3)) || { echo "        $2 is not between $1 and $3" && false; }; }
+now() { date +%s%3N; }
+value() { cat "$cgroup/$1"; }
+# FILE KEY
+counter() { awk -v key="$2" '$1 == key { print $2 }' "$cgroup/$1"; }
+
+# SECONDS COMMAND…: until it succeeds.
+within() {
+    local until=$(($(now) + $1 * 1000))
+    shift
+    until "$@" 2>/dev/null; do
+        (($(now) < until)) || return 1
+        sleep 0.1
+    done
+}
+
+# ID RESOURCES SCRIPT: starts a container; `cgroup` is its directory then.
+start() {
+    rm -f config.json
+    if ((UID)); then ./wolffia spec --rootless; else ./wolffia spec; fi
+    jq --argjson resources "$2" --arg script "$3" \
+        '.process.terminal = false | .process.args = ["/bin/sh", "-c", $script] | .linux.resources += $resources | .root.readonly = false' \
+        config.json >draft && mv draft config.json
+    w run --detach --pid-file pid "$1" </dev/null >"$1.out" 2>&1 || { cat "$1.out"; return 1; }
+    cgroup=/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$(<pid)/cgroup")
+}
+
+# ID: deletes it, and looks for what is left.
+finish() {
+    w delete --force "$1"
+    check "$1: no cgroup is left" test ! -e "$cgroup"
+    check "$1: no unit is left" equal "$("${systemctl[@]}" list-units --all --no-legend --plain 'wolffia-*' | wc -l)" 0
+}
+
+read_back() {
+    local disk=$1 cpus
+    start values '{
+        "memory": {"limit": 67108864, "reservation": 33554432, "swap": 100663296},
+        "pids": {"limit": 33},
+        "cpu": {"shares": 2048, "quota": 33333, "period": 50000, "cpus": "1", "mems": "0"},
+        "blockIO": {"throttleWriteBpsDevice": [{"major": '"${disk%:*}"', "minor": '"${disk#*:}"', "rate": 1048576}]},
+        "unified": {"memory.high": "50331648"}}' 'sleep 1000' || { check "values: starts" false; return; }
+    check "memory.max reads back" equal "$(value memory.max)" 67108864
+    check "memory.low reads back" equal "$(value memory.low)" 33554432
+    check "memory.high reads back" equal "$(value memory.high)" 50331648
+    check "memory.swap.max reads back" equal "$(value memory.swap.max)" 33554432
+    check "pids.max reads back" equal "$(value pids.max)" 33
+    check "cpu.max reads back" equal "$(value cpu.max)" "33333 50000"
+    check "cpu.weight reads back" equal "$(value cpu.weight)" 174
+    check "cpuset.cpus reads back" equal "$(value cpuset.cpus)" 1
+    check "cpuset.mems reads back" equal "$(value cpuset.mems)" 0
+    check "io.max reads back" equal "$(value io.max)" "$disk rbps=max wbps=1048576 riops=max wiops=max"
+    check "cpuset pins" equal "$(w exec values grep Cpus_allowed_list /proc/self/status | tr -d '[:space:]')" Cpus_allowed_list:1
+    check "exec is in the container's cgroup" equal "$(w exec values cat /proc/self/cgroup)" 0::/
+
+    w update --memory 33554432 --memory-swap 33554432 --pids-limit 20 --cpu-quota 10000 values
+    check "update changes memory.max" equal "$(value memory.max)" 33554432
+    check "update changes memory.swap.max" equal "$(value memory.swap.max)" 0
+    check "update changes pids.max" equal "$(value pids.max)" 20
+    check "update changes cpu.max" equal "$(value cpu.max)" "10000 50000"
+    if [[ $manager == systemd ]]; then
+        check "systemd knows the limits" equal "$("${systemctl[@]}" show wolffia-values.scope --property=MemoryMax,TasksMax --value | sort -n | xargs)" "20 33554432"
+    fi
+    finish values
+}
+
+memory_kills() {
+    start memory '{"memory": {"limit": 16777216, "swap": 16777216}}' \
+        'while [ ! -e /go ]; do sleep 0.1; done; dd if=/dev/zero of=/dev/null bs=64M count=1; echo $? >/status; sleep 1000' ||
+        { check "memory: starts" false; return; }
+    w events memory >events &
+    local events=$!
+    sleep 1
+    touch rootfs/go
+    check "memory.max kills who takes more" within 30 test -s rootfs/status
+    check "it is SIGKILL" equal "$(cat rootfs/status)" 137
+    check "the kernel counted it" between 1 "$(counter memory.events oom_kill)" 100
+    check "events tell of it" within 20 grep --quiet '"type":"oom"' events
+    finish memory
+    wait "$events"
+    rm rootfs/go rootfs/status
+}
+
+pids_stop_a_fork_bomb() {
+    start pids '{"pids": {"limit": 10}}' 'bomb() { bomb | bomb & }; bomb; sleep 1000' || { check "pids: starts" false; return; }
+    check "pids.max is hit" within 20 eval '(($(counter pids.events max) > 0))'
+    check "pids.current stays below it" between 1 "$(value pids.current)" 10
+    finish pids
+}
+
+cpu_holds() {
+    start cpu '{"cpu": {"quota": 20000, "period": 100000}}' 'while :; do :; done' || { check "cpu: starts" false; return; }
+    sleep 1
+    local used=$(counter cpu.stat usage_usec) begin=$(now)
+    sleep 5
+    used=$(($(counter cpu.stat usage_usec) - used))
+    # In hundredths of a processor. A machine with other work gives less, and nothing gives more but the last period's rest.
+    check "a fifth of a processor is a fifth" between 8 $((used / 10 / ($(now) - begin))) 24
+    check "it was throttled" between 1 "$(counter cpu.stat nr_throttled)" 1000000
+    finish cpu
+}
+
+io_throttles() {
+    local disk=$1 begin
+    start io '{"blockIO": {"throttleWriteBpsDevice": [{"major": '"${disk%:*}"', "minor": '"${disk#*:}"', "rate": 1048576}]}}' \
+        'sleep 1000' || { check "io: starts" false; return; }
+    begin=$(now)
+    check "a write goes through" w exec io dd if=/dev/zero of=/file bs=64k count=64 oflag=direct
+    check "four times as much as a second may have takes three seconds or more" between 3000 $(($(now) - begin)) 60000
+    finish io
+}
+
+pause_stops() {
+    local before
+    start pause '{}' 'n=0; while :; do n=$((n+1)); echo $n >/count; sleep 0.05; done' || { check "pause: starts" false; return; }
+    within 20 test -s rootfs/count
+    w pause pause
+    check "its state is paused" equal "$(w state pause | jq --raw-output .status)" paused
+    before=$(<rootfs/count)
+    sleep 1
+    check "a paused counter stands still" equal "$(<rootfs/count)" "$before"
+    w resume pause
+    check "it goes on" within 20 eval '[[ $(<rootfs/count) != "$before" ]]'
+    finish pause
+}
+
+[[ $(stat --file-system --format=%T "$work") == ext2/ext3 ]] || { echo "skipped: $work is not on the guest's disk" && exit 1; }
+disk=$(stat --format='%Hd:%Ld' "$work")
+read_back "$disk"
+memory_kills
+pids_stop_a_fork_bomb
+cpu_holds
+io_throttles "$disk"
+pause_stops
+rm -rf "$work"
+echo "$passed passed, $failed failed, 0 skipped"
+((failed == 0))
