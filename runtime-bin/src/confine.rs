@@ -86,6 +86,11 @@ pub fn myself(duties: Duties<'_>) {
     if duties.remains.is_some_and(|remains| remains.runs_programs) {
         return crate::log::debug("the waiting process is not confined, because its poststop hooks would be too");
     }
+    if duties.remains.is_some_and(|remains| remains.asks_systemd) {
+        return crate::log::debug(
+            "the waiting process is not confined, because it asks systemd to take the container's scope away",
+        );
+    }
     let files = files(duties).unwrap_or_else(|error| format!("without Landlock: {error}"));
     let calls = match calls(duties) {
         Ok(()) => "a filter of system calls".to_owned(),

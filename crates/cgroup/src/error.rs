@@ -51,6 +51,9 @@ pub enum CgroupError {
     LegacyLimit { write: Box<CgroupWrite>, source: std::io::Error },
     #[error("cannot remove {}", directory.display())]
     LegacyRemove { directory: PathBuf, source: std::io::Error },
+    /// systemd refused, or could not be asked; its own words.
+    #[error("cannot {act} {unit}: {reason}: {cure}")]
+    Systemd { act: &'static str, unit: String, reason: String, cure: String },
     /// runc's text: `memory.checkBeforeUpdate`.
     #[error("rejecting {name} limit {limit} <= usage {usage}")]
     BelowUsage { field: String, name: String, limit: u64, usage: u64 },

@@ -14,6 +14,7 @@ mod legacy_stats;
 mod limits;
 mod processes;
 pub mod stats;
+mod systemd;
 mod tree;
 mod watch;
 
@@ -21,4 +22,5 @@ pub use cgroup::Cgroup;
 pub use error::CgroupError;
 pub use legacy::LegacyPlace;
 pub use stats::Stats;
+pub use systemd::Scope;
 pub use watch::{Happening, Watch};

@@ -11,9 +11,7 @@ impl Cgroup {
     ///
     /// Once more for an update: with `devices` left out, as runc leaves them as they are.
     pub fn limit(&self, resources: &Resources) -> Result<(), CgroupError> {
-        for check in &resources.checks {
-            check_usage(self.as_dir(), check)?;
-        }
+        self.check(resources)?;
         for write in &resources.writes {
             self.write_limit(write)?;
         }
@@ -21,6 +19,11 @@ impl Cgroup {
             Some(rules) => devices::attach(self.as_dir(), rules),
             None => Ok(()),
         }
+    }
+
+    /// Whether so much is in use already that a limit is to be rejected (`memory.checkBeforeUpdate`).
+    pub fn check(&self, resources: &Resources) -> Result<(), CgroupError> {
+        resources.checks.iter().try_for_each(|check| check_usage(self.as_dir(), check))
     }
 
     fn write_limit(&self, write: &CgroupWrite) -> Result<(), CgroupError> {

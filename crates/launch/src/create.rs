@@ -26,8 +26,8 @@ pub struct Launch<'a> {
     pub state: HookState,
     /// The container's cgroup, to be born in.
     pub cgroup: Option<BorrowedFd<'a>>,
-    /// Puts init into its place in the cgroup v1 hierarchies, where the plan has one.
-    pub join_legacy: Option<&'a dyn Fn(Pid) -> Result<(), Cause>>,
+    /// Puts init where it is accounted before it goes on, if it cannot be born there: hierarchies of cgroup v1, a scope of systemd's.
+    pub join: Option<&'a dyn Fn(Pid) -> Result<(), Cause>>,
     /// The socket on which init waits for `start`; `None` when the caller starts it at once.
     pub listener: Option<OwnedFd>,
     /// Takes the terminal's master and its name.
@@ -77,7 +77,7 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched, Failure> {
     let targets = stage.act(Step::NamespacesJoin, String::new, || spawn::targets(&plan.namespaces.join))?;
     stage.act(Step::Sysctl, || "whose they are".into(), || settings::check_sysctls(&plan.sysctl, &targets))?;
     let (ours, theirs) = stage.act(Step::NamespacesClone, || "handshake".into(), handshake::pair)?;
-    let needs_nothing = needs_nothing(plan) && launch.join_legacy.is_none();
+    let needs_nothing = needs_nothing(plan) && launch.join.is_none();
     if needs_nothing {
         // Lies in the socket when init looks: it need not wait for us to be scheduled.
         stage.act(Step::SessionStart, || "proceed".into(), || ours.send(&ToInit::Proceed))?;
@@ -146,7 +146,7 @@ fn needs_nothing(plan: &Plan) -> bool {
 /// What init cannot do for itself, and the word to begin.
 fn send_off(stage: &Stage<'_>, token: &SingleThreaded, launch: &Launch<'_>, launched: &Launched) -> Result<(), Failure> {
     let (plan, pid) = (launch.plan, launched.init.pid);
-    if let Some(join) = launch.join_legacy {
+    if let Some(join) = launch.join {
         stage.act(Step::CgroupJoin, String::new, || join(pid))?;
     }
     let proc = stage.act(Step::IdsMap, || "/proc".into(), ProcHandle::open)?;

@@ -34,8 +34,8 @@ pub struct Exec<'a> {
     pub setup: Option<SetupIds>,
     pub tuned_by: Actor,
     pub cgroup: Option<BorrowedFd<'a>>,
-    /// Puts the process into its place in the cgroup v1 hierarchies, where the container has one.
-    pub join_legacy: Option<&'a dyn Fn(Pid) -> Result<(), Cause>>,
+    /// Puts the process where the container is accounted, if it cannot be born there.
+    pub join: Option<&'a dyn Fn(Pid) -> Result<(), Cause>>,
     /// Takes a session keyring of its own. That of init has no name to join it by, which others of the same user could as well.
     pub new_keyring: bool,
     pub console: &'a mut dyn FnMut(&str, OwnedFd) -> Result<(), Cause>,
@@ -69,7 +69,7 @@ pub fn exec(exec: Exec<'_>) -> Result<create::Running, Failure> {
         Spawned::Runtime(tenant) => tenant,
     };
     drop(theirs);
-    if let Some(join) = exec.join_legacy {
+    if let Some(join) = exec.join {
         stage.act(Step::CgroupJoin, String::new, || join(tenant.pid))?;
     }
     accompany(&stage, exec.process, &exec.state, &tenant, &ours, exec.tuned_by, exec.console)?;

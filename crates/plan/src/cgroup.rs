@@ -2,6 +2,7 @@
 
 use crate::host::{CgroupLayout, Host};
 use crate::resources::{IfAbsent, Resources};
+use crate::systemd::plan_scope;
 use crate::{CgroupManager, CgroupPlan, ContainerPath, HostPath, LegacyCgroups, Refusal, Request};
 use std::collections::BTreeMap;
 use wolffia_spec::oci;
@@ -20,8 +21,9 @@ pub(crate) struct Accounting {
 /// can be set in it.
 ///
 /// # Errors
-/// A path that names no cgroup, a path or limits on a host that has no cgroups for them, and managers that this version lacks.
+/// A path that names no cgroup, a path or limits on a host that has no cgroups for them.
 pub(crate) fn plan_cgroup(
+    spec: &oci::Spec,
     linux: &oci::Linux,
     mut resources: Resources,
     request: &Request,
@@ -34,11 +36,11 @@ pub(crate) fn plan_cgroup(
     match request.cgroups {
         CgroupManager::Disabled => return Ok(inherited("--cgroup-manager disabled", resources)),
         CgroupManager::Systemd => {
-            return Err(Refusal::new(
-                FIELD,
-                "the systemd cgroup manager is not in this version",
-                "use --cgroup-manager cgroupfs",
-            ));
+            let mut annotations: Vec<_> =
+                spec.annotations().iter().flatten().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            annotations.sort_unstable();
+            let scope = plan_scope(asked.as_deref(), &annotations, &resources.writes, request, host)?;
+            return Ok(Accounting { cgroup: CgroupPlan::Systemd(scope), legacy: None, resources });
         }
         CgroupManager::Cgroupfs => {}
     }

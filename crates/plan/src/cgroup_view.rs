@@ -3,7 +3,7 @@
 use crate::cgroup::unified;
 use crate::host::{CgroupHierarchy, CgroupLayout};
 use crate::mounts::Surroundings;
-use crate::{CgroupPlan, CgroupView, HostPath, LegacyCgroups, LegacyHierarchy, NamespaceKind, Refusal};
+use crate::{CgroupPlan, CgroupView, HostPath, LegacyCgroups, LegacyHierarchy, NamespaceKind, Refusal, SystemdScope};
 
 /// Decides the view by the host's layout and by whether the container has a cgroup namespace.
 ///
@@ -38,7 +38,7 @@ pub(crate) fn shows_own(around: &Surroundings) -> bool {
 fn own_unified(around: &Surroundings) -> Option<HostPath> {
     let (mount, own) = unified(&around.host.cgroups)?;
     match around.cgroup {
-        CgroupPlan::Unified { mount, path, .. } => below(mount, path),
+        CgroupPlan::Unified { mount, path, .. } | CgroupPlan::Systemd(SystemdScope { mount, path, .. }) => below(mount, path),
         CgroupPlan::Inherited { .. } => below(mount, own),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     CgroupPlan, Hook, Ids, JoinNamespace, Labels, Landlock, MapWriter, MountKind, NamespaceKind, Opener, Plan, Process,
-    RootSwitch, SelfProtection, Setgroups, Step, capabilities, rlimits, words,
+    RootSwitch, SelfProtection, Setgroups, Step, SystemdManager, capabilities, rlimits, words,
 };
 use std::fmt;
 use wolffia_spec::landlock::Kind;
@@ -61,6 +61,13 @@ impl Outline {
             CgroupPlan::Unified { mount, path, optional } => {
                 let otherwise = if *optional { ", or stay in the runtime's when that is not allowed" } else { "" };
                 self.say(Step::CgroupCreate, format!("{path} in {mount}{otherwise}"));
+            }
+            CgroupPlan::Systemd(scope) => {
+                let manager = match scope.manager {
+                    SystemdManager::System => "the system's".to_owned(),
+                    SystemdManager::User { uid } => format!("user {uid}'s"),
+                };
+                self.say(Step::CgroupJoin, format!("{} systemd makes {} in {} for init", manager, scope.unit, scope.slice));
             }
             CgroupPlan::Inherited { because } => self.say(Step::CgroupCreate, format!("none, the runtime's is kept: {because}")),
         }

@@ -6,7 +6,7 @@
 
 use crate::host::IdRange;
 use crate::resources::Resources;
-use crate::{Actor, ContainerPath, HostPath, Process};
+use crate::{Actor, ContainerPath, HostPath, Process, SystemdScope};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -56,9 +56,10 @@ pub struct Plan {
 
 impl Plan {
     /// Whether init enters its new cgroup namespace by itself, after it was put into its cgroups: the namespace shows the cgroups of
-    /// the moment as roots (cgroup_namespaces(7)), and a process can be born only into one of version 2.
+    /// the moment as roots (cgroup_namespaces(7)), and a process can be born only into one of version 2 that exists.
     pub fn enters_cgroup_namespace_late(&self) -> bool {
-        self.legacy_cgroups.is_some() && self.namespaces.is_new(NamespaceKind::Cgroup)
+        (self.legacy_cgroups.is_some() || matches!(self.cgroup, CgroupPlan::Systemd(_)))
+            && self.namespaces.is_new(NamespaceKind::Cgroup)
     }
 
     /// What clone3(2) makes anew.
@@ -228,6 +229,8 @@ pub enum CgroupPlan {
         /// path and no limits, as runc does.
         optional: bool,
     },
+    /// A scope of systemd's, which init is put into.
+    Systemd(SystemdScope),
 }
 
 /// The container's place in every cgroup v1 hierarchy.

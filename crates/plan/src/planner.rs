@@ -26,7 +26,7 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
     let namespaces = namespaces::plan_namespaces(linux, host)?;
     let (ids, known_ids) = ids::plan_ids(spec, linux, &namespaces, host)?;
     let resources = resources::plan_resources(linux.resources().as_ref(), host)?;
-    let Accounting { cgroup, legacy, mut resources } = cgroup::plan_cgroup(linux, resources, request, host)?;
+    let Accounting { cgroup, legacy, mut resources } = cgroup::plan_cgroup(spec, linux, resources, request, host)?;
     let mut recorded = std::mem::take(&mut resources.recorded);
     let around =
         Surroundings { request, host, namespaces: &namespaces, ids: &known_ids, cgroup: &cgroup, legacy: legacy.as_ref() };

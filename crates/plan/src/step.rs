@@ -53,7 +53,7 @@ steps! {
     NamespacesClone = "namespaces.clone" by Parent;
     /// Join namespaces that exist already.
     NamespacesJoin = "namespaces.join" by Bridge;
-    /// Put init into its place in the cgroup v1 hierarchies.
+    /// Put init where it is accounted, when it could not be born there: in the cgroup v1 hierarchies, or in a scope of systemd's.
     CgroupJoin = "cgroup.join" by Parent;
     /// Set the badness score for the out-of-memory killer.
     OomScore = "process.oomScore" by Parent;

@@ -540,10 +540,19 @@ fn what_this_version_lacks() {
     ];
     refuse_all(good(), &request(), &root_host(), cases);
     let systemd = Request { cgroups: CgroupManager::Systemd, ..request() };
+    refuse_all(
+        good(),
+        &systemd,
+        &root_host(),
+        vec![
+            ("/linux/cgroupsPath", json!("/x"), "/linux/cgroupsPath", "\"slice:prefix:name\""),
+            ("/linux/cgroupsPath", json!("a/b.slice:x:y"), "/linux/cgroupsPath", "is not the name of a slice"),
+        ],
+    );
     expect(
-        plan(&good(), &systemd, &root_host()).unwrap_err(),
+        plan(&good(), &systemd, &hybrid_host()).unwrap_err(),
         "/linux/cgroupsPath",
-        "the systemd cgroup manager is not in this version",
+        "systemd makes cgroups for containers only where cgroup v2 is the host's only hierarchy",
     );
     let old = Host { cgroups: CgroupLayout::Legacy { hierarchies: Vec::new(), unified: None }, ..hybrid_host() };
     let path = vec![

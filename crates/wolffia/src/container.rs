@@ -406,7 +406,16 @@ fn cgroup_of(record: &Record<Launched>) -> Result<Option<Cgroup>> {
 
 fn remove_cgroup_of(record: &Record<Launched>) -> Result<()> {
     match (cgroup_of(record)?, &record.launch.cgroup) {
-        (Some(cgroup), _) => cgroup.remove()?,
+        (Some(cgroup), _) => {
+            if let Some(scope) = &record.launch.scope {
+                // Or systemd asks them to end, and waits.
+                cgroup.kill_all(libc::SIGKILL)?;
+                scope.stop()?;
+            }
+            cgroup.remove()?;
+        }
+        // systemd takes the cgroup away as soon as nobody is in it, and the unit's name a moment later.
+        (None, _) if record.launch.scope.is_some() => record.launch.scope.as_ref().map_or(Ok(()), |scope| scope.stop())?,
         // Its creator was killed on the way to it, or somebody has removed it.
         (None, Some(place)) => Cgroup::remove_way(Path::new(&place.mount), &place.path, &place.made)?,
         (None, None) => {}

@@ -1,18 +1,18 @@
 //! Making a container: reserve, plan, launch, commit. Whatever fails, nothing is left.
 
+use crate::accounting::Accounting;
 use crate::container::Container;
 use crate::error::{Error, Result, cause};
-use crate::record::{CgroupPlace, Launched as Payload};
+use crate::record::Launched as Payload;
 use crate::runtime::{Runtime, parse_id};
 use crate::terminal::Terminal;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-use wolffia_cgroup::{Cgroup, LegacyPlace};
 use wolffia_host::Needs;
 use wolffia_launch::{Cause, HookState, Launch, Launched, Running, Stage, Trace};
-use wolffia_plan::{BinaryOwner, CgroupPlan, Host, HostPath, Ids, KnownIds, Plan, Request, Step};
+use wolffia_plan::{BinaryOwner, Host, HostPath, Ids, KnownIds, Plan, Request, Step};
 use wolffia_spec::Config;
 use wolffia_state::{Dir, Phase, Record, Reservation, Store, Timestamp, process_stat};
 use wolffia_sys::process::SingleThreaded;
@@ -154,7 +154,7 @@ impl Runtime {
         options.terminal.fits(plan.process.as_ref())?;
         let stage = Stage { trace: self.trace().map_or(Trace::Off, Trace::Log) };
         let store = self.store(true)?;
-        let mut making = Making { reservation: store.reserve(&id)?, store, cgroup: None, legacy: None, stage };
+        let mut making = Making { reservation: store.reserve(&id)?, store, accounting: Accounting::default(), stage };
         let made = match making.carry_out(self, &plan, &host, bundle, options, start) {
             Ok((launched, record)) => making.commit(launched, record),
             Err(error) => Err(making.undo(error)),
@@ -183,8 +183,7 @@ enum Start {
 struct Making<'a> {
     store: Store,
     reservation: Reservation<Payload>,
-    cgroup: Option<Cgroup>,
-    legacy: Option<LegacyPlace>,
+    accounting: Accounting,
     stage: Stage<'a>,
 }
 
@@ -215,8 +214,7 @@ impl Making<'_> {
         if let Some(path) = &options.pid_file {
             record.launch.pid_file = Some(std::path::absolute(path).map_err(|source| file_error("find", path, source))?);
         }
-        self.make_cgroup(plan, &mut record)?;
-        let join = self.legacy.as_ref().map(|place| |pid| place.add(pid).map_err(cause));
+        self.accounting.make(&self.stage, plan, &self.reservation, &mut record)?;
         let dir = self.reservation.dir();
         dir.save_config(&bundle.text)?;
         if options.notify {
@@ -226,15 +224,17 @@ impl Making<'_> {
             Start::Now => None,
             Start::Later => Some(self.stage.act(Step::StartSocket, String::new, || wolffia_launch::listen(dir.as_fd()))?),
         };
+        let join = |init| self.accounting.join(plan, init);
         let launched = wolffia_launch::launch(Launch {
             plan,
             state: hook_state(&id, bundle, plan),
-            cgroup: self.cgroup.as_ref().map(Cgroup::dir),
-            join_legacy: join.as_ref().map(|join| join as &dyn Fn(_) -> _),
+            cgroup: self.accounting.birthplace(),
+            join: self.accounting.joins().then_some(&join),
             listener,
             console: &mut |name, master| options.terminal.receive(name, master),
             trace: runtime.trace(),
         })?;
+        self.accounting.note(&mut record);
         let stat = process_stat(launched.pid())?;
         record.pid = launched.pid().get();
         record.start_time = stat.map_or(0, |stat| stat.start_time);
@@ -251,81 +251,15 @@ impl Making<'_> {
         Ok((launched, record))
     }
 
-    /// Written down before it is made, so that `delete --force` finds it if we are killed in between; and the poststop hooks, if
-    /// there is no cgroup.
-    fn make_cgroup(&mut self, plan: &Plan, record: &mut Record<Payload>) -> Result<()> {
-        let CgroupPlan::Unified { mount, path, optional } = &plan.cgroup else {
-            self.reservation.dir().save(record)?;
-            return self.make_legacy_cgroups(plan);
-        };
-        let made = match Cgroup::missing(mount.as_path(), path) {
-            Err(error) if *optional && error.is_permission() => Vec::new(),
-            missing => missing?,
-        };
-        let mut place = CgroupPlace { mount: mount.to_string(), path: path.clone(), made };
-        record.cgroup = Some(mount.as_path().join(path.trim_start_matches('/')));
-        record.launch.cgroup = Some(place.clone());
-        self.reservation.dir().save(record)?;
-        let made = &mut self.cgroup;
-        let refused = self.stage.act(
-            Step::CgroupCreate,
-            || path.clone(),
-            || match Cgroup::create(mount.as_path(), path) {
-                Ok(cgroup) => {
-                    *made = Some(cgroup);
-                    Ok(None)
-                }
-                Err(error) if *optional && error.is_permission() => Ok(Some(cause(error).text)),
-                Err(error) => Err(cause(error)),
-            },
-        )?;
-        match refused {
-            None => {
-                self.limit(plan)?;
-                place.made = self.cgroup.as_ref().map_or_else(Vec::new, |cgroup| cgroup.made().to_vec());
-                record.launch.cgroup = Some(place);
-                self.make_legacy_cgroups(plan)?;
-            }
-            Some(reason) => {
-                record.cgroup = None;
-                record.launch.cgroup = None;
-                let reason = format!("no cgroup of its own: {reason}");
-                record.launch.recorded.push(wolffia_plan::Recorded { field: "/linux/cgroupsPath".to_owned(), reason });
-            }
-        }
-        Ok(())
-    }
-
-    fn make_legacy_cgroups(&mut self, plan: &Plan) -> Result<()> {
-        let Some(place) = &plan.legacy_cgroups else { return Ok(()) };
-        let found = LegacyPlace::open(place);
-        let what = || format!("{} of version 1", place.path);
-        // Before it counts as ours, because what is frozen was there, and stays.
-        self.stage.act(Step::CgroupCreate, what, || found.check_fit().map_err(cause))?;
-        let legacy = self.legacy.insert(found);
-        self.stage.act(Step::CgroupCreate, what, || legacy.create().map_err(cause))?;
-        if plan.resources.legacy.is_empty() {
-            return Ok(());
-        }
-        Ok(self.stage.act(Step::CgroupLimit, what, || legacy.limit(&plan.resources.legacy).map_err(cause))?)
-    }
-
-    fn limit(&self, plan: &Plan) -> Result<()> {
-        let resources = &plan.resources;
-        let limits = !resources.writes.is_empty() || resources.devices.is_some();
-        let Some(cgroup) = self.cgroup.as_ref().filter(|_| limits) else { return Ok(()) };
-        Ok(self.stage.act(Step::CgroupLimit, || cgroup.path().to_owned(), || cgroup.limit(resources).map_err(cause))?)
-    }
-
     fn commit(self, launched: Launched, record: Record<Payload>) -> Result<Made> {
-        let Making { store, reservation, cgroup, legacy, stage } = self;
+        let Making { store, reservation, accounting, stage } = self;
         let id = reservation.dir().id().clone();
         let committed = stage.act(Step::StateCommit, || id.to_string(), || reservation.commit(&record).map_err(cause));
         match committed {
             Ok(dir) => Ok(Made { store, dir, launched, record }),
             Err(failure) => {
                 drop(launched);
-                remove_cgroups(cgroup.as_ref(), legacy.as_ref());
+                accounting.remove();
                 let Ok(dir) = store.open_dir(&id) else { return Err(failure.into()) };
                 if let Ok(lock) = dir.lock(crate::container::LOCK_PATIENCE) {
                     report(store.remove(dir, lock));
@@ -337,7 +271,7 @@ impl Making<'_> {
 
     /// Takes away what was made; returns the error that led here.
     fn undo(self, error: Error) -> Error {
-        remove_cgroups(self.cgroup.as_ref(), self.legacy.as_ref());
+        self.accounting.remove();
         report(self.reservation.abandon(&self.store));
         error
     }
@@ -356,17 +290,8 @@ fn remove_pid_file(options: &CreateOptions) {
     }
 }
 
-fn remove_cgroups(cgroup: Option<&Cgroup>, legacy: Option<&LegacyPlace>) {
-    if let Some(cgroup) = cgroup {
-        report(cgroup.kill_all(libc::SIGKILL).and_then(|()| cgroup.remove()));
-    }
-    if let Some(legacy) = legacy {
-        report(legacy.remove());
-    }
-}
-
 /// What goes wrong while cleaning up is said, and does not hide the error that it follows.
-fn report<E: std::fmt::Display>(result: std::result::Result<(), E>) {
+pub(crate) fn report<E: std::fmt::Display>(result: std::result::Result<(), E>) {
     if let Err(error) = result {
         crate::warn(&error.to_string());
     }

@@ -86,7 +86,7 @@ impl Container {
         options.terminal.fits(Some(&process))?;
         let init = self.init()?.ok_or_else(|| self.vanished())?;
         let cgroups = self.exec_cgroups(&options.cgroups)?;
-        let join = cgroups.legacy.as_ref().map(|(place, below)| |pid| place.add_below(pid, below).map_err(cause));
+        let join = |pid| cgroups.join(pid).map_err(cause);
         let launch = &self.record.launch;
         let running = wolffia_launch::exec(Exec {
             process: &process,
@@ -95,8 +95,8 @@ impl Container {
             namespaces: &launch.namespaces,
             setup: launch.setup,
             tuned_by: launch.tuned_by,
-            cgroup: cgroups.unified.as_ref().map(AsFd::as_fd),
-            join_legacy: join.as_ref().map(|join| join as &dyn Fn(_) -> _),
+            cgroup: cgroups.birthplace.as_ref().map(AsFd::as_fd),
+            join: cgroups.joins().then_some(&join),
             new_keyring: launch.session_keyring,
             console: &mut |name, master| options.terminal.receive(name, master),
             trace: self.runtime.trace(),

@@ -5,15 +5,34 @@ use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use wolffia_cgroup::{Cgroup, LegacyPlace};
+use wolffia_cgroup::{Cgroup, CgroupError, LegacyPlace, Scope};
+use wolffia_plan::SystemdManager;
+use wolffia_sys::Pid;
 
 /// Where a further process goes.
 #[derive(Debug)]
 pub(crate) struct ExecCgroups {
     /// To be born in.
-    pub unified: Option<OwnedFd>,
+    pub birthplace: Option<OwnedFd>,
+    /// To be put into by systemd, with the path below the scope.
+    scope: Option<(Scope, String)>,
     /// To be put into, with the path below the container's own cgroup by controller.
-    pub legacy: Option<(LegacyPlace, BTreeMap<String, String>)>,
+    legacy: Option<(LegacyPlace, BTreeMap<String, String>)>,
+}
+
+impl ExecCgroups {
+    /// Whether the process must be put somewhere before it goes on.
+    pub fn joins(&self) -> bool {
+        self.scope.is_some() || self.legacy.is_some()
+    }
+
+    /// Puts the process where it could not be born.
+    pub fn join(&self, pid: Pid) -> std::result::Result<(), CgroupError> {
+        if let Some((scope, below)) = &self.scope {
+            scope.attach(pid, below)?;
+        }
+        self.legacy.as_ref().map_or(Ok(()), |(place, below)| place.add_below(pid, below))
+    }
 }
 
 impl Container {
@@ -42,12 +61,27 @@ impl Container {
                 }
             }
         }
-        Ok(ExecCgroups { unified: self.unified_for_exec(unified)?, legacy: legacy.map(|place| (place, below)) })
+        let (birthplace, scope) = match self.unified_for_exec(unified)? {
+            Some((cgroup, path)) => match self.scope_to_join(&path) {
+                None => (Some(cgroup), None),
+                scope => (None, scope),
+            },
+            None => (None, None),
+        };
+        Ok(ExecCgroups { birthplace, scope, legacy: legacy.map(|place| (place, below)) })
     }
 
-    /// Where nothing is asked, init's own cgroup, if the container's is gone or hands controllers down, because then it can hold
+    /// A user's scope: the way from a session's cgroup to one of the user's manager leads through cgroups that are root's.
+    fn scope_to_join(&self, path: &str) -> Option<(Scope, String)> {
+        let launch = &self.record.launch;
+        let scope = launch.scope.as_ref().filter(|scope| scope.manager != SystemdManager::System)?;
+        let below = path.strip_prefix(&launch.cgroup.as_ref()?.path)?;
+        Some((scope.clone(), below.to_owned()))
+    }
+
+    /// The directory and the path. Where nothing is asked, init's own cgroup, if the container's is gone or hands controllers down, because then it can hold
     /// no process (cgroups(7)): a systemd inside does that.
-    fn unified_for_exec(&self, asked: Option<&str>) -> Result<Option<OwnedFd>> {
+    fn unified_for_exec(&self, asked: Option<&str>) -> Result<Option<(OwnedFd, String)>> {
         let Some(place) = &self.record.launch.cgroup else {
             return match asked {
                 None => Ok(None),
@@ -61,7 +95,9 @@ impl Container {
             Some(cgroup) if asked.is_some() || !cgroup.hands_down()? => cgroup,
             _ => Cgroup::open(Path::new(&place.mount), &self.cgroup_of_init()?)?,
         };
-        Ok(Some(own.below(asked.unwrap_or_default())?))
+        let below = asked.unwrap_or_default();
+        let names = [own.path()].into_iter().chain(below.split('/').filter(|name| !name.is_empty()));
+        Ok(Some((own.below(below)?, names.collect::<Vec<_>>().join("/"))))
     }
 
     fn cgroup_of_init(&self) -> Result<String> {

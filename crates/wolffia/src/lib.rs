@@ -16,6 +16,7 @@
 //!
 //! The kernel makes a container only from a process with a single thread. A program that has more uses [`Helper`].
 
+mod accounting;
 mod container;
 mod create;
 mod error;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use wolffia_cgroup::Scope;
 use wolffia_plan::{
     Actor, Hook, Ids, KnownIds, LandlockLayer, LegacyCgroups, MemoryPolicy, NamespaceKind, Plan, Recorded, Setgroups, SetupIds,
 };
@@ -31,6 +32,9 @@ pub struct Launched {
     pub session_keyring: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<CgroupPlace>,
+    /// The unit that holds the cgroup, when systemd made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
     /// The container's place in the cgroup v1 hierarchies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub legacy_cgroups: Option<LegacyCgroups>,
@@ -71,6 +75,7 @@ impl Launched {
             landlock: process.and_then(|process| process.landlock.clone()).map_or_else(Vec::new, |landlock| landlock.layers),
             session_keyring: plan.session_keyring,
             cgroup,
+            scope: None,
             legacy_cgroups: plan.legacy_cgroups.clone(),
             pid_file: None,
             poststart: plan.hooks.poststart.clone(),

@@ -14,6 +14,8 @@ pub struct Remains {
     pub cgroup: Option<CgroupRemains>,
     /// It has places in the hierarchies of cgroup 1.
     pub legacy_cgroups: bool,
+    /// Its cgroup is systemd's, which is asked over a socket to take it away.
+    pub asks_systemd: bool,
     /// Poststop hooks will be run, which are anybody's programs and may need anything.
     pub runs_programs: bool,
 }
@@ -38,6 +40,7 @@ impl Container {
                 directory: Path::new(&place.mount).join(place.path.trim_start_matches('/')),
             }),
             legacy_cgroups: launch.legacy_cgroups.is_some(),
+            asks_systemd: launch.scope.is_some(),
             runs_programs: !launch.poststop.is_empty(),
         }
     }

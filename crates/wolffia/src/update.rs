@@ -4,8 +4,8 @@ use crate::container::{Container, legacy_of};
 use crate::error::{Error, Result, cause};
 use serde_json::Value;
 use wolffia_host::Needs;
-use wolffia_plan::Step;
 use wolffia_plan::resources::{Resources, plan_resources};
+use wolffia_plan::{Step, unit_properties};
 use wolffia_spec::oci::{LinuxCpu, LinuxResources};
 use wolffia_state::Operation;
 
@@ -36,6 +36,11 @@ impl Container {
         };
         if let Some(first) = planned.writes.first() {
             let set = self.with_cgroup(|cgroup| {
+                if let Some(scope) = &self.record.launch.scope {
+                    cgroup.check(planned)?;
+                    scope.set(&unit_properties(&planned.writes))?;
+                }
+                // After systemd, which keeps a quota less exactly.
                 let what = || cgroup.path().to_owned();
                 Ok(self.stage().act(Step::CgroupLimit, what, || cgroup.limit(planned).map_err(cause)))
             })?;

@@ -1,0 +1,164 @@
+//! Where a container that is being made is accounted: its cgroups made, limited, joined, and taken away again.
+
+use crate::create::report;
+use crate::error::{Result, cause};
+use crate::record::{CgroupPlace, Launched};
+use std::cell::OnceCell;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use wolffia_cgroup::{Cgroup, LegacyPlace, Scope};
+use wolffia_launch::{Cause, Failure, Stage};
+use wolffia_plan::{CgroupPlan, Plan, Recorded, Step, SystemdScope};
+use wolffia_state::{Record, Reservation};
+use wolffia_sys::Pid;
+
+/// What has been made so far.
+#[derive(Debug, Default)]
+pub(crate) struct Accounting {
+    /// Empty until systemd has made it, when it is systemd's to make.
+    cgroup: OnceCell<Cgroup>,
+    legacy: Option<LegacyPlace>,
+    scope: Option<SystemdScope>,
+}
+
+impl Accounting {
+    /// Makes what can be made before there is a process. Written down before, so that `delete --force` finds it if we are killed in
+    /// between; and the poststop hooks, if there is no cgroup.
+    pub fn make(
+        &mut self,
+        stage: &Stage<'_>,
+        plan: &Plan,
+        reservation: &Reservation<Launched>,
+        record: &mut Record<Launched>,
+    ) -> Result<()> {
+        match &plan.cgroup {
+            CgroupPlan::Unified { mount, path, optional } => {
+                let place = CgroupPlace { mount: mount.to_string(), path: path.clone(), made: Vec::new() };
+                if !self.make_unified(stage, plan, reservation, record, place, *optional)? {
+                    return Ok(());
+                }
+            }
+            CgroupPlan::Systemd(scope) => {
+                // Not the scope, whose name may yet turn out to be somebody else's; without its init, which dies with us, it goes.
+                reservation.dir().save(record)?;
+                self.scope = Some(scope.clone());
+            }
+            CgroupPlan::Inherited { .. } => reservation.dir().save(record)?,
+        }
+        self.make_legacy(stage, plan)
+    }
+
+    /// The cgroup to be born in.
+    pub fn birthplace(&self) -> Option<BorrowedFd<'_>> {
+        self.cgroup.get().map(Cgroup::dir)
+    }
+
+    /// Whether init must be put somewhere before it goes on.
+    pub fn joins(&self) -> bool {
+        self.legacy.is_some() || self.scope.is_some()
+    }
+
+    /// Puts init where it could not be born. The limits of a scope are set now, before init has done anything.
+    pub fn join(&self, plan: &Plan, init: Pid) -> std::result::Result<(), Cause> {
+        if let Some(legacy) = &self.legacy {
+            legacy.add(init).map_err(cause)?;
+        }
+        let Some(scope) = &self.scope else { return Ok(()) };
+        let cgroup = Scope::start(scope, init).map_err(cause)?;
+        self.cgroup.get_or_init(|| cgroup).limit(&plan.resources).map_err(cause)
+    }
+
+    /// Writes down what systemd has made.
+    pub fn note(&self, record: &mut Record<Launched>) {
+        let (Some(scope), Some(cgroup)) = (&self.scope, self.cgroup.get()) else { return };
+        let place = CgroupPlace { mount: scope.mount.to_string(), path: cgroup.path().to_owned(), made: Vec::new() };
+        record.cgroup = Some(whole(&place));
+        record.launch.cgroup = Some(place);
+        record.launch.scope = Some(Scope::of(scope));
+    }
+
+    /// Takes away what was made. What goes wrong is said.
+    pub fn remove(&self) {
+        if let Some(cgroup) = self.cgroup.get() {
+            report(cgroup.kill_all(libc::SIGKILL));
+            if let Some(scope) = &self.scope {
+                report(Scope::of(scope).stop());
+            }
+            report(cgroup.remove());
+        }
+        if let Some(legacy) = &self.legacy {
+            report(legacy.remove());
+        }
+    }
+
+    /// False: there is none, and the container does without.
+    fn make_unified(
+        &mut self,
+        stage: &Stage<'_>,
+        plan: &Plan,
+        reservation: &Reservation<Launched>,
+        record: &mut Record<Launched>,
+        mut place: CgroupPlace,
+        optional: bool,
+    ) -> Result<bool> {
+        let mount = Path::new(&place.mount);
+        place.made = match Cgroup::missing(mount, &place.path) {
+            Err(error) if optional && error.is_permission() => Vec::new(),
+            missing => missing?,
+        };
+        record.cgroup = Some(whole(&place));
+        record.launch.cgroup = Some(place.clone());
+        reservation.dir().save(record)?;
+        let made = stage.act(
+            Step::CgroupCreate,
+            || place.path.clone(),
+            || match Cgroup::create(mount, &place.path) {
+                Ok(cgroup) => Ok(Ok(cgroup)),
+                Err(error) if optional && error.is_permission() => Ok(Err(cause(error).text)),
+                Err(error) => Err(cause(error)),
+            },
+        )?;
+        match made {
+            Ok(cgroup) => {
+                let cgroup = self.cgroup.get_or_init(|| cgroup);
+                limit(stage, cgroup, plan)?;
+                place.made = cgroup.made().to_vec();
+                record.launch.cgroup = Some(place);
+                Ok(true)
+            }
+            Err(reason) => {
+                record.cgroup = None;
+                record.launch.cgroup = None;
+                let reason = format!("no cgroup of its own: {reason}");
+                record.launch.recorded.push(Recorded { field: "/linux/cgroupsPath".to_owned(), reason });
+                Ok(false)
+            }
+        }
+    }
+
+    fn make_legacy(&mut self, stage: &Stage<'_>, plan: &Plan) -> Result<()> {
+        let Some(place) = &plan.legacy_cgroups else { return Ok(()) };
+        let found = LegacyPlace::open(place);
+        let what = || format!("{} of version 1", place.path);
+        // Before it counts as ours, because what is frozen was there, and stays.
+        stage.act(Step::CgroupCreate, what, || found.check_fit().map_err(cause))?;
+        let legacy = self.legacy.insert(found);
+        stage.act(Step::CgroupCreate, what, || legacy.create().map_err(cause))?;
+        if plan.resources.legacy.is_empty() {
+            return Ok(());
+        }
+        Ok(stage.act(Step::CgroupLimit, what, || legacy.limit(&plan.resources.legacy).map_err(cause))?)
+    }
+}
+
+fn limit(stage: &Stage<'_>, cgroup: &Cgroup, plan: &Plan) -> std::result::Result<(), Failure> {
+    let resources = &plan.resources;
+    if resources.writes.is_empty() && resources.devices.is_none() {
+        return Ok(());
+    }
+    stage.act(Step::CgroupLimit, || cgroup.path().to_owned(), || cgroup.limit(resources).map_err(cause))
+}
+
+fn whole(place: &CgroupPlace) -> std::path::PathBuf {
+    Path::new(&place.mount).join(place.path.trim_start_matches('/'))
+}
