@@ -9,7 +9,7 @@ use std::time::Duration;
 use wolffia::sys::pidfd::{self, ExitStatus};
 use wolffia::sys::tty::{self, SavedTermios};
 use wolffia::sys::{file, poll, signals};
-use wolffia::{Kept, Remains, Running};
+use wolffia::{Kept, Readiness, Remains, Running};
 
 /// A process that ends within this time is not worth being confined beside, which takes a quarter of a millisecond: where there is no
 /// terminal, nothing of the container's is read.
@@ -28,43 +28,76 @@ impl Foreground {
     }
 
     /// Attends to the process until it ends, and does nothing else any more: `remains` is what is to be deleted afterwards.
-    pub fn attend(&self, running: &Running, master: Option<OwnedFd>, remains: Option<&Remains>) -> anyhow::Result<ExitStatus> {
+    pub fn attend(
+        &self,
+        running: &Running,
+        master: Option<OwnedFd>,
+        readiness: Option<Readiness>,
+        remains: Option<&Remains>,
+    ) -> anyhow::Result<ExitStatus> {
         let duties = Duties { terminal: master.is_some(), remains, log: crate::log::file() };
-        match master {
-            None => {
-                let ready = poll::poll_readable(&[running.pidfd.as_fd(), self.signals.as_fd()], Some(SHORT))?;
-                if ready.first() != Some(&true) {
-                    confine::myself(duties);
-                }
-                self.forward_signals(running, None)
-            }
-            Some(master) => {
-                let mut copier = Copier::begin(master)?;
-                // Before a byte of the container's is read.
-                confine::myself(duties);
-                let outcome = self.forward_signals(running, Some(&mut copier));
-                copier.finish()?;
-                outcome
-            }
+        let mut copier = master.map(Copier::begin).transpose()?;
+        let outcome = self.attend_in_turn(running, copier.as_mut(), readiness, duties);
+        if let Some(mut copier) = copier {
+            copier.finish()?;
         }
+        outcome
     }
 
-    fn forward_signals(&self, running: &Running, mut copier: Option<&mut Copier>) -> anyhow::Result<ExitStatus> {
+    /// First the readiness, which takes rights that are given up after it.
+    fn attend_in_turn(
+        &self,
+        running: &Running,
+        mut copier: Option<&mut Copier>,
+        readiness: Option<Readiness>,
+        duties: Duties<'_>,
+    ) -> anyhow::Result<ExitStatus> {
+        if let Some(readiness) = readiness
+            && let Some(status) = self.forward_signals(running, copier.as_deref_mut(), Some(&readiness))?
+        {
+            return Ok(status);
+        }
+        // With a terminal before a byte of the container's is read.
+        let ended = copier.is_none() && {
+            let ready = poll::poll_readable(&[running.pidfd.as_fd(), self.signals.as_fd()], Some(SHORT))?;
+            ready.first() == Some(&true)
+        };
+        if !ended {
+            confine::myself(duties);
+        }
+        let status = self.forward_signals(running, copier, None)?;
+        status.ok_or_else(|| anyhow::anyhow!("the process ended without a status"))
+    }
+
+    /// Until the process ends; `None` if it has said before that it is ready.
+    fn forward_signals(
+        &self,
+        running: &Running,
+        mut copier: Option<&mut Copier>,
+        readiness: Option<&Readiness>,
+    ) -> anyhow::Result<Option<ExitStatus>> {
         loop {
             let mut watched = vec![running.pidfd.as_fd(), self.signals.as_fd()];
+            watched.extend(readiness.map(AsFd::as_fd));
+            let fixed = watched.len();
             if let Some(copier) = &copier {
                 watched.extend(copier.sources());
             }
             let ready = poll::poll_readable(&watched, None)?;
             drop(watched);
             if let Some(copier) = copier.as_mut() {
-                copier.copy(ready.get(2..).unwrap_or_default())?;
+                copier.copy(ready.get(fixed..).unwrap_or_default())?;
+            }
+            if let Some(readiness) = readiness.filter(|_| ready.get(2) == Some(&true))
+                && readiness.forward_one(running.pid)?
+            {
+                return Ok(None);
             }
             if ready.get(1) == Some(&true) {
                 self.forward(running, copier.as_deref())?;
             }
             if ready.first() == Some(&true) {
-                return running.wait().map_err(|cause| anyhow::anyhow!(cause.text));
+                return running.wait().map(Some).map_err(|cause| anyhow::anyhow!(cause.text));
             }
         }
     }

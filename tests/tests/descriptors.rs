@@ -133,18 +133,31 @@ fn readiness_reaches_the_caller() {
         case.call_on("create", &bundle, &id).env("NOTIFY_SOCKET", &socket).run().succeeds();
         let pid = case.state(&id)["pid"].clone();
         let start = case.wolffia().args(["start", &id]).env("NOTIFY_SOCKET", &socket).spawn();
-        let mut buffer = [0; 4096];
-        let mut text = String::new();
-        while !text.contains("BARRIER=1") {
-            let count = receiver.recv(&mut buffer).unwrap();
-            text.push_str(&String::from_utf8_lossy(&buffer[..count]));
-            text.push('\n');
-        }
-        assert!(text.contains(&format!("MAINPID={pid}")) && text.contains("READY=1"), "{text}");
-        assert!(!text.contains("STATUS"), "only readiness is forwarded: {text}");
+        let readiness = || {
+            let mut buffer = [0; 4096];
+            let mut text = String::new();
+            while !text.contains("BARRIER=1") {
+                let count = receiver.recv(&mut buffer).unwrap();
+                text.push_str(&String::from_utf8_lossy(&buffer[..count]));
+                text.push('\n');
+            }
+            assert!(text.contains("READY=1") && !text.contains("STATUS"), "only readiness is forwarded: {text}");
+            text
+        };
+        let text = readiness();
+        assert!(text.contains(&format!("MAINPID={pid}")), "{text}");
         start.wait(Duration::from_secs(40)).succeeds();
         // No environment of the host's gets in.
         let env = case.wolffia().args(["exec", &id, "sh", "-c", "tr '\\0' '\\n' < /proc/1/environ"]).run().succeeds();
         assert!(env.contains("NOTIFY_SOCKET=/run/notify/notify.sock\n"), "{env}");
+        for flags in [&["--detach"] as &[&str], &[]] {
+            let id = case.id();
+            let run = case.wolffia().arg("run").args(flags).args(["--bundle", bundle.path().to_str().unwrap(), &id]);
+            let run = run.env("NOTIFY_SOCKET", &socket).spawn();
+            let text = readiness();
+            assert!(text.contains(&format!("MAINPID={}", case.state(&id)["pid"])), "{text}");
+            case.wolffia().args(["kill", &id, "KILL"]).run().succeeds();
+            assert_eq!(run.wait(Duration::from_secs(40)).code(), if flags.is_empty() { 137 } else { 0 });
+        }
     });
 }

@@ -1,6 +1,7 @@
 //! A container that exists: its state, and start, kill and delete.
 
 use crate::error::{Error, Result, cause};
+use crate::notify::Readiness;
 use crate::record::Launched;
 use crate::runtime::{Runtime, parse_id};
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,6 +27,8 @@ pub struct Container {
     store: Store,
     pub(crate) dir: Dir,
     pub(crate) record: Record<Launched>,
+    /// Only after `run`.
+    pub(crate) readiness: Option<Readiness>,
 }
 
 impl Runtime {
@@ -78,7 +81,13 @@ impl Runtime {
 
 impl Container {
     pub(crate) fn new(runtime: &Runtime, store: Store, dir: Dir, record: Record<Launched>) -> Self {
-        Self { runtime: runtime.clone(), store, dir, record }
+        Self { runtime: runtime.clone(), store, dir, record, readiness: None }
+    }
+
+    /// The socket on which the program that `run` has started says that it is ready, where the caller's `NOTIFY_SOCKET` is to be
+    /// told. Once.
+    pub fn take_readiness(&mut self) -> Option<Readiness> {
+        self.readiness.take()
     }
 
     pub fn id(&self) -> &str {
@@ -126,8 +135,7 @@ impl Container {
         let lock = self.dir.lock(LOCK_PATIENCE)?;
         self.allow(Operation::Start)?;
         let init = self.init()?.ok_or_else(|| self.vanished())?;
-        let relay = crate::notify::Relay::for_container(&self.dir)?;
-        let notify = relay.as_ref().map(crate::notify::Relay::bind).transpose()?;
+        let readiness = Readiness::bind(&self.dir)?;
         let pid = Pid::from_raw(self.record.pid).ok_or_else(|| self.vanished())?;
         let outcome = wolffia_launch::start(self.dir.as_fd(), pid, init.as_fd(), self.runtime.trace());
         if let Err(failure) = outcome {
@@ -138,10 +146,7 @@ impl Container {
         self.unlink_start_socket()?;
         self.after_start()?;
         drop(lock);
-        match notify {
-            Some(notify) => notify.forward(&init, pid),
-            None => Ok(()),
-        }
+        readiness.map_or(Ok(()), |readiness| readiness.forward(init.as_fd(), pid))
     }
 
     /// Sends `signal` to the container's first process. SIGKILL reaches the whole container also where that has no pid

@@ -3,6 +3,7 @@
 use crate::accounting::Accounting;
 use crate::container::Container;
 use crate::error::{Error, Result, cause};
+use crate::notify::Readiness;
 use crate::record::Launched as Payload;
 use crate::runtime::{Runtime, parse_id};
 use crate::terminal::Terminal;
@@ -112,7 +113,13 @@ impl Runtime {
     /// Makes a container and starts it. The process is this process's own child.
     pub fn run(&self, id: &str, bundle: &Bundle, options: &CreateOptions) -> Result<(Container, Running)> {
         let Made { store, dir, launched, record } = self.make(id, bundle, options, Start::Now)?;
-        let container = Container::new(self, store, dir, record);
+        let mut container = Container::new(self, store, dir, record);
+        if options.notify {
+            match Readiness::bind(&container.dir) {
+                Ok(readiness) => container.readiness = readiness,
+                Err(error) => return Err(discard(container, options, error)),
+            }
+        }
         let running = match launched.start(self.trace()) {
             Ok(running) => running,
             Err(failure) => return Err(discard(container, options, failure.into())),

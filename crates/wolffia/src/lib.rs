@@ -44,6 +44,7 @@ pub use error::{Error, Result};
 pub use events::Event;
 pub use exec::{ExecOptions, ExecProcess, Overrides};
 pub use helper::Helper;
+pub use notify::Readiness;
 pub use profile::default_profile;
 pub use protection::{protect_self, protect_self_from_everybody};
 pub use remains::{CgroupRemains, Remains};

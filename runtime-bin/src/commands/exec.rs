@@ -81,7 +81,7 @@ impl Subcommand for Exec {
         let running = container.exec(&options).context("exec failed")?;
         match foreground {
             None => Ok(ExitCode::SUCCESS),
-            Some(foreground) => Ok(foreground::exit_code(foreground.attend(&running, kept.take(), None)?)),
+            Some(foreground) => Ok(foreground::exit_code(foreground.attend(&running, kept.take(), None, None)?)),
         }
     }
 }

@@ -5,6 +5,7 @@ use super::options::MakeOptions;
 use crate::cli::Global;
 use crate::foreground::{self, Foreground};
 use clap::Args;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
@@ -34,12 +35,16 @@ impl Subcommand for Run {
         let options = self.make.resolve(keep.then_some(&kept))?;
         let runtime = global.runtime()?;
         if self.detach {
-            runtime.run(&self.make.id, &bundle, &options)?;
+            let (mut container, running) = runtime.run(&self.make.id, &bundle, &options)?;
+            if let Some(readiness) = container.take_readiness() {
+                readiness.forward(running.pidfd.as_fd(), running.pid)?;
+            }
             return Ok(ExitCode::SUCCESS);
         }
         let foreground = Foreground::begin()?;
-        let (container, running) = runtime.run(&self.make.id, &bundle, &options)?;
-        let status = foreground.attend(&running, kept.take(), (!self.keep).then(|| container.remains()).as_ref())?;
+        let (mut container, running) = runtime.run(&self.make.id, &bundle, &options)?;
+        let readiness = container.take_readiness();
+        let status = foreground.attend(&running, kept.take(), readiness, (!self.keep).then(|| container.remains()).as_ref())?;
         if !self.keep {
             container.delete(true)?;
         }

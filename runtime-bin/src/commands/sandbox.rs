@@ -92,7 +92,7 @@ impl Subcommand for Sandbox {
         let foreground = Foreground::begin()?;
         let id = format!("sandbox-{}", std::process::id());
         let (container, running) = global.runtime()?.run(&id, &bundle, &options)?;
-        let status = foreground.attend(&running, kept.take(), Some(&container.remains()))?;
+        let status = foreground.attend(&running, kept.take(), None, Some(&container.remains()))?;
         container.delete(true)?;
         Ok(foreground::exit_code(status))
     }
