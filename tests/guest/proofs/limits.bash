@@ -1,6 +1,7 @@
 #!/bin/bash
-# limits.bash cgroupfs|systemd: what a container's limits do, felt from inside and read from outside. Runs in the guest.
+# cgroupfs|systemd: what a container's limits do, felt from inside and read from outside. Runs in the guest.
 set -u
+source /host/checks.bash
 manager=$1
 
 # A user's session is not in a part of the tree that is the user's; a delegated scope of the user's manager is.
@@ -17,39 +18,12 @@ cp /host/wolffia .
 mkdir -p rootfs/bin
 cp /bin/busybox rootfs/bin/
 for name in sh dd sleep cat grep; do ln -s busybox "rootfs/bin/$name"; done
-passed=0 failed=0
 
 w() { ./wolffia --cgroup-manager "$manager" "$@"; }
 
-# NAME COMMAND…
-check() {
-    local name=$1
-    shift
-    if "$@"; then
-        printf 'ok      %s\n' "$name"
-        passed=$((passed + 1))
-    else
-        printf 'FAILED  %s: %s\n' "$name" "${*@Q}"
-        failed=$((failed + 1))
-    fi
-}
-
-equal() { [[ $1 == "$2" ]] || { echo "        $1 is not $2" && false; }; }
-between() { (($1 <= $2 && $2 <= $3)) || { echo "        $2 is not between $1 and $3" && false; }; }
-now() { date +%s%3N; }
 value() { cat "$cgroup/$1"; }
 # FILE KEY
 counter() { awk -v key="$2" '$1 == key { print $2 }' "$cgroup/$1"; }
-
-# SECONDS COMMAND…: until it succeeds.
-within() {
-    local until=$(($(now) + $1 * 1000))
-    shift
-    until "$@" 2>/dev/null; do
-        (($(now) < until)) || return 1
-        sleep 0.1
-    done
-}
 
 # ID RESOURCES SCRIPT: starts a container; `cgroup` is its directory then.
 start() {
@@ -89,6 +63,8 @@ read_back() {
     check "io.max reads back" equal "$(value io.max)" "$disk rbps=max wbps=1048576 riops=max wiops=max"
     check "cpuset pins" equal "$(w exec values grep Cpus_allowed_list /proc/self/status | tr -d '[:space:]')" Cpus_allowed_list:1
     check "exec is in the container's cgroup" equal "$(w exec values cat /proc/self/cgroup)" 0::/
+    check "a cgroup below is made" mkdir "$cgroup/below"
+    check "exec --cgroup goes there" equal "$(w exec --cgroup below values cat /proc/self/cgroup)" 0::/below
 
     w update --memory 33554432 --memory-swap 33554432 --pids-limit 20 --cpu-quota 10000 values
     check "update changes memory.max" equal "$(value memory.max)" 33554432
@@ -161,7 +137,20 @@ pause_stops() {
     finish pause
 }
 
-[[ $(stat --file-system --format=%T "$work") == ext2/ext3 ]] || { echo "skipped: $work is not on the guest's disk" && exit 1; }
+failure_leaves_nothing() {
+    start lost '{"memory": {"limit": 33554432}}' 'sleep 1000' && finish lost
+    jq '.process.args = ["/no/such/program"]' config.json >draft && mv draft config.json
+    check "a program that is not there is an error" eval '! w run lost </dev/null >lost.out 2>&1'
+    check "lost: no cgroup is left, nor a unit" eval '[[ ! -e $cgroup ]] && ! "${systemctl[@]}" is-active --quiet wolffia-lost.scope'
+    # The limit is set after the scope was made around init, and cannot be.
+    jq '.linux.resources.unified = {"memory.high": "nonsense"}' config.json >draft && mv draft config.json
+    check "a limit that cannot be set is an error" eval '! w run lost </dev/null >lost.out 2>&1'
+    check "which names the file" grep --quiet memory.high lost.out
+    check "lost again: no cgroup is left, nor a unit" eval '[[ ! -e $cgroup ]] && ! "${systemctl[@]}" is-active --quiet wolffia-lost.scope'
+    check "nor a state" equal "$(./wolffia list --quiet)" ""
+}
+
+check "the rootfs is on the guest's disk" equal "$(stat --file-system --format=%T "$work")" ext2/ext3
 disk=$(stat --format='%Hd:%Ld' "$work")
 read_back "$disk"
 memory_kills
@@ -169,6 +158,6 @@ pids_stop_a_fork_bomb
 cpu_holds
 io_throttles "$disk"
 pause_stops
+failure_leaves_nothing
 rm -rf "$work"
-echo "$passed passed, $failed failed, 0 skipped"
-((failed == 0))
+conclude
