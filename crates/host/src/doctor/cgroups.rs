@@ -1,4 +1,4 @@
-//! Which resource limits can be set. They are those of cgroup version 2, alone or beside version 1.
+//! Which resource limits can be set: those of cgroup version 2, and for root those of version 1 beside it.
 
 use super::kernel::boot_parameter_lines;
 use super::{Facts, Finding};
@@ -24,7 +24,12 @@ pub(super) fn layout(facts: &Facts) -> Finding {
             Finding::limited(
                 TOPIC,
                 format!("version 1 holds {}; {beside}", controllers.join(", ")),
-                "no limits by controllers that version 1 holds: only version 2 can be delegated safely to users",
+                match facts.is_host_root() {
+                    true => {
+                        "limits go through both versions: slower than version 2 alone, and no users' containers can have them"
+                    }
+                    false => "no limits by controllers that version 1 holds: only version 2 can be delegated safely to users",
+                },
             )
             .mend(if has_systemd() {
                 boot_parameter_lines("systemd.unified_cgroup_hierarchy=1")
@@ -56,7 +61,10 @@ pub(super) fn delegation(facts: &Facts) -> Finding {
         Err(error) => return Finding::missing(TOPIC, error.to_string(), "which limits can be set could not be read"),
     };
     let found = format!("{} in {}", if controllers.is_empty() { "no controller" } else { &controllers }, place.display());
-    let lacking = lacking(&controllers);
+    let mut lacking = lacking(&controllers);
+    // Root's containers are limited there; version 1 calls `io` `blkio`.
+    let in_version_1 = |wanted: &str| facts.host.cgroups.legacy(if wanted == "io" { "blkio" } else { wanted }).is_some();
+    lacking.retain(|wanted| !(facts.is_host_root() && in_version_1(wanted)));
     if lacking.is_empty() {
         return Finding::good(TOPIC, found, "every limit can be set");
     }
