@@ -285,3 +285,33 @@ fn features_and_version_are_what_engines_parse() {
         assert!(lines[0].starts_with("wolffia version ") && lines[1].starts_with("commit: ") && lines[2].starts_with("spec: "));
     });
 }
+
+/// What was killed on its way, and what has ended, goes; what runs, and what nobody can read, stays.
+#[test]
+fn what_dead_containers_left_is_found_and_removed() {
+    scenario(ANYBODY, |case| {
+        let bundle = case.shell("");
+        bundle.args(&["sleep", "300"]);
+        let running = case.started(&bundle);
+        let stopped = case.started(&bundle);
+        case.wolffia().args(["kill", &stopped, "KILL"]).run().succeeds();
+        case.wait_for_status(&stopped, "stopped");
+        let (half_made, unreadable) = (case.root().join("half-made"), case.root().join("unreadable"));
+        std::fs::create_dir(&half_made).unwrap();
+        std::fs::create_dir(&unreadable).unwrap();
+        for (name, text) in [("lock", ""), ("state.json", "{")] {
+            std::fs::write(unreadable.join(name), text).unwrap();
+        }
+        let shown = case.wolffia().args(["gc", "--dry-run"]).run().succeeds();
+        assert!(shown.contains(&format!("{stopped}: stopped, would be removed")), "{shown}");
+        assert!(stopped != running && case.root().join(&stopped).exists() && !shown.contains(&running), "{shown}");
+        let done = case.wolffia().arg("gc").run();
+        assert_eq!(done.code(), 1, "{done}");
+        assert!(done.stdout.contains("half-made: its creator was killed, removed"), "{done}");
+        assert!(done.stdout.contains("unreadable: its record cannot be read, kept"), "{done}");
+        assert!(!case.root().join(&stopped).exists() && !half_made.exists() && unreadable.exists(), "{done}");
+        std::fs::remove_dir_all(&unreadable).unwrap();
+        assert_eq!(case.wolffia().arg("gc").run().succeeds(), "");
+        assert_eq!(case.state(&running)["status"], "running");
+    });
+}

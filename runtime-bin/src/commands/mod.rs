@@ -6,6 +6,7 @@ mod doctor;
 mod events;
 mod exec;
 mod features;
+mod gc;
 mod kill;
 mod list;
 mod options;
@@ -53,6 +54,7 @@ pub const ALL: &[Known] = &[
     known::<pause::Resume>(false, 1),
     known::<update::Update>(false, 1),
     known::<events::Events>(false, 1),
+    known::<gc::Gc>(false, 1),
     known::<spec::Spec>(false, 1),
     known::<plan::Plan>(false, 1),
     known::<seccomp::Seccomp>(false, 1),
