@@ -27,7 +27,7 @@ impl Scope {
     }
 
     /// Makes the unit with the process `pid` in it, and opens its cgroup when systemd has put the process there. A unit of this
-    /// name that has failed is replaced; one that lives is an error.
+    /// name in which nobody is is replaced; one that lives is an error.
     pub fn start(plan: &SystemdScope, pid: Pid) -> Result<Cgroup, CgroupError> {
         let scope = Self::of(plan);
         let (unit, slice, properties) = (plan.unit.clone(), plan.slice.clone(), plan.properties.clone());
@@ -59,6 +59,11 @@ impl Scope {
     /// systemd waits for it as long as the unit's `TimeoutStopUSec` says.
     pub fn stop(&self) -> Result<(), CgroupError> {
         self.ask("stop", Call::Stop { unit: self.unit.clone() })
+    }
+
+    /// The same if nobody is in it; a scope that lives is somebody else's, and stays.
+    pub fn discard(&self) -> Result<(), CgroupError> {
+        self.ask("discard", Call::Discard { unit: self.unit.clone() })
     }
 
     fn ask(&self, act: &'static str, call: Call) -> Result<(), CgroupError> {

@@ -39,7 +39,8 @@ impl Accounting {
                 }
             }
             CgroupPlan::Systemd(scope) => {
-                // Not the scope, whose name may yet turn out to be somebody else's; without its init, which dies with us, it goes.
+                // Not yet its cgroup, which may turn out to be somebody else's.
+                record.launch.scope = Some(Scope::of(scope));
                 reservation.dir().save(record)?;
                 self.scope = Some(scope.clone());
             }
@@ -74,7 +75,6 @@ impl Accounting {
         let place = CgroupPlace { mount: scope.mount.to_string(), path: cgroup.path().to_owned(), made: Vec::new() };
         record.cgroup = Some(whole(&place));
         record.launch.cgroup = Some(place);
-        record.launch.scope = Some(Scope::of(scope));
     }
 
     /// Takes away what was made. What goes wrong is said.

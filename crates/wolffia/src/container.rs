@@ -419,8 +419,8 @@ fn remove_cgroup_of(record: &Record<Launched>) -> Result<()> {
             }
             cgroup.remove()?;
         }
-        // systemd takes the cgroup away as soon as nobody is in it, and the unit's name a moment later.
-        (None, _) if record.launch.scope.is_some() => record.launch.scope.as_ref().map_or(Ok(()), |scope| scope.stop())?,
+        // systemd has taken the cgroup away, because nobody was in it; or the creator was killed and does not know whether it is made.
+        (None, _) if record.launch.scope.is_some() => record.launch.scope.as_ref().map_or(Ok(()), |scope| scope.discard())?,
         // Its creator was killed on the way to it, or somebody has removed it.
         (None, Some(place)) => Cgroup::remove_way(Path::new(&place.mount), &place.path, &place.made)?,
         (None, None) => {}

@@ -23,6 +23,7 @@ pub(super) enum Call {
     Attach { unit: String, below: String, pid: u32 },
     Set { unit: String, properties: Vec<UnitProperty> },
     Stop { unit: String },
+    Discard { unit: String },
 }
 
 /// Carries `call` out. It waits for the job without a limit of its own.
@@ -33,6 +34,7 @@ pub(super) fn carry_out(bus: &Bus, call: Call) -> Result<(), Trouble> {
         Call::Attach { unit, below, pid } => manager.call("AttachProcessesToUnit", &(unit, below, [pid].as_slice())).map(drop),
         Call::Set { unit, properties } => manager.set(&unit, properties),
         Call::Stop { unit } => manager.stop(&unit),
+        Call::Discard { unit } => manager.discard(&unit),
     };
     done.map_err(|error| Trouble::Refused { reason: words(&error) })
 }
@@ -61,17 +63,17 @@ impl Manager {
     }
 
     fn start(&self, unit: &str, slice: &str, mut properties: Vec<UnitProperty>, pid: u32) -> Outcome<()> {
-        let mut reset = false;
+        let mut discarded = false;
         loop {
             let mut values =
                 vec![("Slice", Value::from(slice)), ("Delegate", Value::from(true)), ("PIDs", Value::from(vec![pid]))];
             values.extend(properties.iter().map(|property| (property.name.as_str(), value(&property.value))));
             let auxiliary: [(&str, Vec<(&str, Value<'_>)>); 0] = [];
             match self.job("StartTransientUnit", &(unit, "fail", &values, auxiliary.as_slice())) {
-                // What is left of an earlier one that failed.
-                Err(error) if is(&error, "UnitExists") && !reset => {
-                    reset = true;
-                    self.reset(unit)?;
+                // What is left of an earlier one.
+                Err(error) if is(&error, "UnitExists") && !discarded => {
+                    discarded = true;
+                    self.discard(unit)?;
                 }
                 Err(error) => without_unknown(&mut properties, error)?,
                 done => return done,
@@ -94,6 +96,16 @@ impl Manager {
             Err(error) if is(&error, "NoSuchUnit") => Ok(()),
             stopped => stopped.and_then(|()| self.reset(unit)),
         }
+    }
+
+    /// Ends a unit in which nobody is. systemd does so itself, unless the last process died while it was being put there.
+    fn discard(&self, unit: &str) -> Outcome<()> {
+        let processes = match self.call("GetUnitProcesses", &(unit,)) {
+            Err(error) if is(&error, "NoSuchUnit") => return Ok(()),
+            answer => answer?,
+        };
+        let processes: Vec<(String, u32, String)> = processes.body().deserialize()?;
+        if processes.is_empty() { self.stop(unit) } else { Ok(()) }
     }
 
     fn reset(&self, unit: &str) -> Outcome<()> {
