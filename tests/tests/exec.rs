@@ -179,7 +179,7 @@ fn what_cannot_be_executed_gives_255() {
         let id = case.started(&bundle);
         exec(case, &[], &id, &["nosuchprogram"]).run().fails(255, "executable file not found in $PATH");
         exec(case, &[], &id, &["/plain"]).run().fails(255, "permission denied");
-        exec(case, &[], &id, &["/etc"]).run().fails(255, "is a directory");
+        exec(case, &[], &id, &["/etc"]).run().fails(255, "is a directory: permission denied");
         exec(case, &[], &id, &[]).run().fails(255, "process args cannot be empty");
         exec(case, &[], "nosuchcontainer", &["true"]).run().fails(255, "container does not exist");
         // It did not hurt.

@@ -123,7 +123,7 @@ fn a_program_that_cannot_be_executed_is_named_and_leaves_nothing() {
             ("nosuchprogram", "executable file not found in $PATH"),
             ("/nosuchprogram", "no such file or directory"),
             ("/plain", "permission denied"),
-            ("/etc", "is a directory"),
+            ("/etc", "is a directory: permission denied"),
             ("/plain/x", "not a directory"),
         ] {
             bundle.args(&[program]);

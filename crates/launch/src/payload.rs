@@ -92,7 +92,12 @@ fn executable(path: &str) -> Result<(), Errno> {
 }
 
 fn explained(name: &str, errno: Errno, missing: &str) -> Cause {
-    let why = if errno == Errno::ENOENT { missing.to_owned() } else { go_words(errno) };
+    let why = match errno {
+        Errno::ENOENT => missing.to_owned(),
+        // execve(2) says EACCES, and Podman and Docker before 23 make 126 only of its words.
+        Errno::EISDIR => format!("{}: {}", go_words(errno), go_words(Errno::EACCES)),
+        other => go_words(other),
+    };
     Cause { text: format!("{PREFIX}: {name:?}: {why}"), errno: errno.0 }
 }
 

@@ -1,0 +1,47 @@
+# Docker, with the runtime as its default.
+source "$HERE/containers.bash"
+
+readonly engine=docker image=busybox device=/dev/full exec_missing=126
+readonly states=(/run/docker/runtime-runc/moby /run/wolffia)
+
+start() {
+    mkdir -p /etc/docker
+    cat >/etc/docker/daemon.json <<X
+{ "runtimes": { "tested": { "path": "$runtime" } }, "default-runtime": "tested" }
+X
+    dockerd --pidfile /run/docker.pid &>"$scratch/dockerd.log" &
+    within 30 docker info
+    make_image "$scratch"
+    docker load --input "$scratch/image.tar"
+}
+
+healthy() { says '^healthy$' docker inspect --format '{{.State.Health.Status}}' "$1"; }
+build() { DOCKER_BUILDKIT=0 docker build --tag built "$1"; }
+
+feature_network_bridge() {
+    local address
+    stay server
+    docker exec --detach server sh -c 'echo hello >/tmp/index.html; httpd -f -h /tmp'
+    address=$(docker inspect --format '{{.NetworkSettings.IPAddress}}' server)
+    within 10 once "$image" wget -q -O - "http://$address/"
+    docker network create mesh
+    stay named --network mesh
+    says 'named' once --network mesh "$image" nslookup named
+    docker run --detach --name published --publish 127.0.0.1:8099:80 "$image" httpd -f -h /etc
+    within 10 bash -c 'exec 3<>/dev/tcp/127.0.0.1/8099'
+}
+feature_privileged() { once --privileged "$image" mount -t tmpfs none /mnt; }
+feature_document() {
+    # The daemon is no service here; it reads the file when it starts.
+    systemctl() { [[ $1 == restart ]] && restart; }
+    export -f systemctl restart within
+    export scratch
+    paste docker.md
+}
+
+restart() {
+    kill "$(cat /run/docker.pid)"
+    within 20 test ! -e /run/docker.pid
+    dockerd --pidfile /run/docker.pid &>>"$scratch/dockerd.log" &
+    within 30 docker info
+}
