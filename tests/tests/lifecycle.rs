@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use std::time::Duration;
-use wolffia_tests::{ANYBODY, Rootfs, Value, json, scenario, wait_until};
+use wolffia_tests::{ANYBODY, ROOT, Rootfs, Value, json, scenario, wait_until};
 
 const SLEEP: &str = "exec sleep 300";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -313,5 +313,33 @@ fn what_dead_containers_left_is_found_and_removed() {
         std::fs::remove_dir_all(&unreadable).unwrap();
         assert_eq!(case.wolffia().arg("gc").run().succeeds(), "");
         assert_eq!(case.state(&running)["status"], "running");
+    });
+}
+
+/// A creator that was killed before it saw that the cgroup was somebody else's has written down that it would be the container's.
+#[test]
+fn what_a_killed_creator_left_is_removed_without_the_cgroup_of_another() {
+    scenario(ROOT, |case| {
+        let bundle = case.shell("");
+        bundle.args(&["sleep", "300"]);
+        bundle.edit(|config| config["linux"]["cgroupsPath"] = json!(format!("/wolffia-tests-{}/shared", std::process::id())));
+        let running = case.started(&bundle);
+        let text = std::fs::read_to_string(case.root().join(&running).join("state.json")).unwrap();
+        let mut record: Value = text.parse().unwrap();
+        if record["launch"]["cgroup"].is_null() {
+            case.skip("no cgroup2 mount on this host");
+        }
+        record["launch"]["cgroup"]["made"] = json!([]);
+        (record["phase"], record["pid"], record["id"]) = (json!("creating"), json!(0), json!("half-made"));
+        for words in [&["delete", "--force", "half-made"] as &[&str], &["gc"]] {
+            let half_made = case.root().join("half-made");
+            std::fs::create_dir(&half_made).unwrap();
+            std::fs::write(half_made.join("lock"), "").unwrap();
+            std::fs::write(half_made.join("state.json"), record.to_string()).unwrap();
+            let done = case.wolffia().args(words).run();
+            assert!(done.status.success() && done.stderr.contains("in use by somebody else") && !half_made.exists(), "{done}");
+            assert_eq!(case.state(&running)["status"], "running");
+        }
+        case.wolffia().args(["delete", "--force", &running]).run().succeeds();
     });
 }

@@ -380,7 +380,9 @@ fn init_of(record: &Record<Launched>) -> Result<Option<OwnedFd>> {
 }
 
 fn kill_all_of(record: &Record<Launched>) -> Result<()> {
-    if let Some(cgroup) = cgroup_of(record)? {
+    if !is_anothers(record)?
+        && let Some(cgroup) = cgroup_of(record)?
+    {
         cgroup.kill_all(libc::SIGKILL)?;
     }
     let Some(init) = init_of(record)? else { return Ok(()) };
@@ -409,7 +411,21 @@ fn cgroup_of(record: &Record<Launched>) -> Result<Option<Cgroup>> {
     }
 }
 
+/// Whether its creator was killed before it could see that the cgroup is in use by somebody else. What was born there of its own has
+/// died with it.
+fn is_anothers(record: &Record<Launched>) -> Result<bool> {
+    let found = record.launch.cgroup.as_ref().is_some_and(|place| !place.made.contains(&place.path));
+    if record.phase != Phase::Creating || !found {
+        return Ok(false);
+    }
+    cgroup_of(record)?.map_or(Ok(false), |cgroup| Ok(!cgroup.processes()?.is_empty()))
+}
+
 fn remove_cgroup_of(record: &Record<Launched>) -> Result<()> {
+    if is_anothers(record)? {
+        crate::warn(&format!("the cgroup of container {} is in use by somebody else, and is left alone", record.id));
+        return Ok(());
+    }
     match (cgroup_of(record)?, &record.launch.cgroup) {
         (Some(cgroup), _) => {
             if let Some(scope) = &record.launch.scope {
