@@ -57,11 +57,16 @@ pub fn enter_time_namespace(proc: &ProcHandle, offsets: &[TimeOffset]) -> Result
     Ok(namespaces::setns(made.as_fd(), flag)?)
 }
 
-/// A kernel without keyrings has none to protect, and a full quota is what every runtime goes on with (runc does).
+/// A kernel without keyrings has none to protect. A full quota, which anybody of the same user can fill, is an error as it is for runc:
+/// the container would have its caller's keyring.
 pub fn take_session_keyring() -> Result<(), Cause> {
     match keyring::new_session() {
         Ok(_) => Ok(()),
-        Err(error) if error.is(Errno::ENOSYS) || error.is(Errno::EDQUOT) => Ok(()),
+        Err(error) if error.is(Errno::ENOSYS) => Ok(()),
+        Err(error) if error.is(Errno::EDQUOT) => {
+            let cure = "the user has no more kernel keys: see kernel.keys.maxkeys, or use --no-new-keyring";
+            Err(Cause::from(error).context(format!("unable to join session keyring: {cure}")))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -84,4 +89,57 @@ pub fn mount_words(mount: &Mount) -> String {
         MountKind::Cgroup(_) => "cgroup".to_owned(),
     };
     format!("{}: {what} on {}", mount.field, mount.destination)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::unix::process::CommandExt;
+    use std::process::{Command, Stdio};
+
+    /// Nobody's, whose keys are nobody's either.
+    const USER: u32 = 54_321;
+    const MARK: &str = "WOLFFIA_TESTS_FULL_KEYRING";
+    const FILL: &str = r#"
+        syscall(250, 1, 0) >= 0 or die "skip: $!";
+        for (my $i = 0; ; $i++) {
+            my ($type, $name, $text) = ("user\0", "key $i\0", "x");
+            last if syscall(248, $type, $name, $text, 1, -3) < 0 || $i > 100000;
+        }
+        $| = 1;
+        print "full";
+        sleep 60;
+    "#;
+
+    #[test]
+    fn a_full_quota_is_no_reason_to_keep_the_callers_keyring() {
+        if std::env::var_os(MARK).is_some() {
+            // The first is granted beyond the quota (install_session_keyring_to_cred() in the kernel).
+            keyring::new_session().unwrap();
+            let refused = take_session_keyring().unwrap_err();
+            assert!(refused.errno == Errno::EDQUOT.0 && refused.text.contains("--no-new-keyring"), "{refused:?}");
+            return;
+        }
+        if wolffia_sys::ids::geteuid() != 0 || !cfg!(target_arch = "x86_64") || !std::path::Path::new("/usr/bin/perl").exists() {
+            eprintln!("skipped: needs root, x86_64 and perl");
+            return;
+        }
+        let mut filler = Command::new("perl").args(["-e", FILL]).uid(USER).stdout(Stdio::piped()).spawn().unwrap();
+        let mut told = [0; 4];
+        let full = filler.stdout.take().unwrap().read_exact(&mut told).is_ok();
+        // Through a descriptor, because the way to the program may be closed to that user.
+        let program = std::fs::File::open("/proc/self/exe").unwrap();
+        let words = ["--exact", "settings::tests::a_full_quota_is_no_reason_to_keep_the_callers_keyring"];
+        let mut child = Command::new("/proc/self/fd/0");
+        let outcome = child.args(words).env(MARK, "1").uid(USER).stdin(program).output();
+        filler.kill().unwrap();
+        filler.wait().unwrap();
+        if !full {
+            eprintln!("skipped: the kernel has no keys");
+            return;
+        }
+        let outcome = outcome.unwrap();
+        assert!(outcome.status.success(), "{}", String::from_utf8_lossy(&outcome.stdout));
+    }
 }
