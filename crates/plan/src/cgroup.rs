@@ -54,11 +54,7 @@ pub(crate) fn plan_cgroup(
     };
     let path = place(asked.as_deref(), &request.id, own, host.privileged)?;
     if path.as_str() == "/" {
-        return Err(Refusal::new(
-            FIELD,
-            "the container's cgroup cannot be the root cgroup",
-            "name a cgroup below it, for example /containers/web",
-        ));
+        return Err(whole_hierarchy());
     }
     let optional = request.rootless && asked.is_none() && !resources.limits();
     let cgroup = CgroupPlan::Unified { mount: mount.clone(), path: path.to_string(), optional };
@@ -93,6 +89,10 @@ fn plan_legacy(
     }
     let relative = asked.is_some_and(|path| !path.starts_with('/'));
     let path = place(asked, &request.id, "/", host.privileged)?;
+    if path == ContainerPath::root() {
+        // The host's own cgroup, or the one that the runtime's own lies in.
+        return Err(whole_hierarchy());
+    }
     let mut starts = BTreeMap::new();
     for hierarchy in hierarchies.iter().filter(|_| relative) {
         let parent = cleaned(&hierarchy.own)?.split().map_or_else(ContainerPath::root, |(parent, _)| parent);
@@ -124,6 +124,10 @@ fn place(asked: Option<&str>, id: &str, own: &str, privileged: bool) -> Result<C
         None if privileged => cleaned(id),
         None => beside_own(id),
     }
+}
+
+fn whole_hierarchy() -> Refusal {
+    Refusal::new(FIELD, "the container's cgroup cannot be the root cgroup", "name a cgroup below it, for example /containers/web")
 }
 
 fn cleaned(path: &str) -> Result<ContainerPath, Refusal> {

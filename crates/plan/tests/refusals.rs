@@ -560,6 +560,11 @@ fn what_this_version_lacks() {
         (at, resources("pids", json!({"limit": 1})), "/linux/resources/pids/limit", "has no cgroup2 mount"),
     ];
     refuse_all(good(), &request(), &old, path);
+    // Its limits and its device rules would be the whole host's.
+    let CgroupLayout::Legacy { hierarchies, .. } = hybrid_host().cgroups else { panic!("not version 1") };
+    let alone = Host { cgroups: CgroupLayout::Legacy { hierarchies, unified: None }, ..hybrid_host() };
+    let root = |path: &str| ("/linux/cgroupsPath", json!(path), "/linux/cgroupsPath", "cannot be the root cgroup");
+    refuse_all(good(), &request(), &alone, vec![root("/"), root("."), root("..")]);
 }
 
 #[test]
