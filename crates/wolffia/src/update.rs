@@ -19,7 +19,8 @@ impl Container {
         self.allow(Operation::Update)?;
         let config = self.config()?;
         let stored = config.spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
-        let change = with_whole_bandwidth(change, &stored);
+        let mut change = with_whole_bandwidth(change, &stored);
+        change.set_devices(None);
         let host = wolffia_host::probe(Needs::default())?;
         let planned = Resources { devices: None, ..plan_resources(Some(&change), &host)? };
         for missing in &planned.recorded {
@@ -70,10 +71,12 @@ impl Container {
 fn with_whole_bandwidth(change: &LinuxResources, stored: &LinuxResources) -> LinuxResources {
     let (Some(cpu), Some(before)) = (change.cpu(), stored.cpu()) else { return change.clone() };
     let mut whole: LinuxCpu = cpu.clone();
-    match (cpu.quota().unwrap_or(0), cpu.period().unwrap_or(0)) {
-        (0, 1..) => whole.set_quota(before.quota()),
-        (quota, 0) if quota != 0 => whole.set_period(before.period()),
-        _ => return change.clone(),
+    // Zero is none given, and must not take the place of what is kept: the next change of the other would lift the quota.
+    whole.set_quota(cpu.quota().filter(|quota| *quota != 0)).set_period(cpu.period().filter(|period| *period != 0));
+    match (whole.quota(), whole.period()) {
+        (None, Some(_)) => whole.set_quota(before.quota()),
+        (Some(_), None) => whole.set_period(before.period()),
+        _ => &mut whole,
     };
     let mut change = change.clone();
     change.set_cpu(Some(whole));
@@ -120,5 +123,6 @@ mod tests {
         assert_eq!(cpu(json!({ "cpu": { "quota": 7 } })), (Some(7), Some(9)));
         assert_eq!(cpu(json!({ "cpu": { "period": 7 } })), (Some(5), Some(7)));
         assert_eq!(cpu(json!({ "cpu": { "shares": 7 } })), (None, None));
+        assert_eq!(cpu(json!({ "cpu": { "quota": 0, "period": 0 } })), (None, None), "what is kept stays");
     }
 }
