@@ -21,6 +21,14 @@ pub struct Foreground {
     signals: OwnedFd,
 }
 
+/// Whether nothing is to be told any more. A receiver that cannot be told is no reason to leave the container to itself, as with runc.
+pub fn told(outcome: wolffia::Result<bool>) -> bool {
+    outcome.unwrap_or_else(|error| {
+        crate::log::warning(&format!("{:#}", anyhow::Error::from(error)));
+        true
+    })
+}
+
 impl Foreground {
     pub fn begin() -> anyhow::Result<Self> {
         signals::block_all()?;
@@ -89,7 +97,7 @@ impl Foreground {
                 copier.copy(ready.get(fixed..).unwrap_or_default())?;
             }
             if let Some(readiness) = readiness.filter(|_| ready.get(2) == Some(&true))
-                && readiness.forward_one(running.pid)?
+                && told(readiness.forward_one(running.pid))
             {
                 return Ok(None);
             }

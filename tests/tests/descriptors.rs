@@ -122,7 +122,7 @@ fn readiness_reaches_the_caller() {
         receiver.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let send =
             "use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $ENV{NOTIFY_SOCKET}) or die $!;
-            $s->send(\"STATUS=starting\"); $s->send(\"READY=1\\nSTATUS=up\"); sleep 300;";
+            $s->send(\"STATUS=starting\"); $s->send(\"READY=1\\nSTATUS=up\"); syswrite STDOUT, \"sent\"; sleep 300;";
         // The host's own files, because there is a language in them that can send a datagram.
         // Without Landlock, whose domains do not look into each other: `exec` reads init's environment below.
         let flags = ["sandbox", "--print-config", "--landlock", "off", "--", "perl", "-e", send];
@@ -159,5 +159,14 @@ fn readiness_reaches_the_caller() {
             case.wolffia().args(["kill", &id, "KILL"]).run().succeeds();
             assert_eq!(run.wait(Duration::from_secs(40)).code(), if flags.is_empty() { 137 } else { 0 });
         }
+        // Nobody there to be told: the container is attended to all the same, to its end.
+        let id = case.id();
+        let run = case.wolffia().args(["run", "--bundle", bundle.path().to_str().unwrap(), &id]);
+        let run = run.env("NOTIFY_SOCKET", case.path("nobody.sock")).spawn();
+        assert!(wait_until(Duration::from_secs(20), || run.stdout().contains("sent")), "{}", run.stdout());
+        case.wolffia().args(["kill", &id, "KILL"]).run().succeeds();
+        let ended = run.wait(Duration::from_secs(40));
+        assert!(ended.code() == 137 && ended.stderr.contains("cannot connect to NOTIFY_SOCKET"), "{ended}");
+        assert!(!case.root().join(&id).exists());
     });
 }

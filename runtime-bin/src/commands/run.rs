@@ -37,7 +37,7 @@ impl Subcommand for Run {
         if self.detach {
             let (mut container, running) = runtime.run(&self.make.id, &bundle, &options)?;
             if let Some(readiness) = container.take_readiness() {
-                readiness.forward(running.pidfd.as_fd(), running.pid)?;
+                foreground::told(readiness.forward(running.pidfd.as_fd(), running.pid).map(|()| true));
             }
             return Ok(ExitCode::SUCCESS);
         }
