@@ -38,9 +38,12 @@ make_image() {
     chroot "$rootfs" /bin/busybox --install -s /bin
     printf 'root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n' >"$rootfs/etc/passwd"
     printf 'root:x:0:\nuser:x:1000:\n' >"$rootfs/etc/group"
+    # What holds a pod's namespaces.
+    printf '#!/bin/sh\nexec sleep 100000\n' >"$rootfs/pause"
+    chmod 755 "$rootfs/pause"
     tar --directory "$rootfs" --create --file "$layer" .
     cat >"$1/image/config.json" <<X
-{ "architecture": "amd64", "os": "linux", "config": { "Env": ["PATH=/bin"], "Cmd": ["sh"] },
+{ "architecture": "amd64", "os": "linux", "config": { "Env": ["PATH=/bin"], "Cmd": ["sh"] }, "history": [{ "created_by": "busybox" }],
   "rootfs": { "type": "layers", "diff_ids": ["sha256:$(sha256sum <"$layer" | cut -d' ' -f1)"] } }
 X
     echo '[{ "Config": "config.json", "RepoTags": ["docker.io/library/busybox:latest"], "Layers": ["layer.tar"] }]' >"$1/image/manifest.json"

@@ -2,6 +2,7 @@
 source "$HERE/containers.bash"
 
 readonly engine=docker image=busybox device=/dev/full exec_missing=126
+readonly lists=("$HERE/containers.bash" "$HERE/docker.bash")
 readonly states=(/run/docker/runtime-runc/moby /run/wolffia)
 
 start() {
@@ -15,6 +16,7 @@ X
     docker load --input "$scratch/image.tar"
 }
 
+remove() { docker rm --force "$@"; }
 healthy() { says '^healthy$' docker inspect --format '{{.State.Health.Status}}' "$1"; }
 build() { DOCKER_BUILDKIT=0 docker build --tag built "$1"; }
 
@@ -29,6 +31,15 @@ feature_network_bridge() {
     says 'named' once --network mesh "$image" nslookup named
     docker run --detach --name published --publish 127.0.0.1:8099:80 "$image" httpd -f -h /etc
     within 10 bash -c 'exec 3<>/dev/tcp/127.0.0.1/8099'
+}
+feature_update_pids() {
+    stay update
+    "$engine" update --pids-limit 44 update
+    says '^44$' limit update pids/pids.max pids.max
+}
+feature_out_of_memory_told() {
+    docker run --name oom --memory 16m "$image" sh -c 'exec tail /dev/zero' || :
+    says '^true$' docker inspect --format '{{.State.OOMKilled}}' oom
 }
 feature_privileged() { once --privileged "$image" mount -t tmpfs none /mnt; }
 feature_document() {

@@ -1,0 +1,31 @@
+# What Podman is for root and for a user. Sourced by `podman.bash` and `podman-rootless.bash`, which define `engine`.
+source "$HERE/containers.bash"
+
+readonly image=docker.io/library/busybox:latest device=/dev/full exec_missing=127
+readonly states=(/run/runc /run/crun /run/wolffia)
+
+start() {
+    mkdir -p /etc/containers
+    cat >/etc/containers/containers.conf <<X
+[containers]
+default_ulimits = ["nofile=1024:$(ulimit -Hn)", "nproc=4096:4096"]
+init_path = "/usr/bin/docker-init"
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+runtime = "$runtime"
+X
+    make_image "$scratch"
+    "$engine" load --input "$scratch/image.tar"
+}
+
+remove() { "$engine" rm --force --time 0 "$@"; }
+healthy() { "$engine" healthcheck run "$1"; }
+build() { "$engine" build --tag built "$1"; }
+
+feature_pod() {
+    "$engine" pod create --name pod --infra-image "$image" --infra-command /pause
+    stay one --pod pod
+    says '^hello$' "$engine" exec one echo hello
+    "$engine" pod rm --force --time 0 pod
+}
