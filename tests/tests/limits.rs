@@ -183,3 +183,25 @@ fn what_a_container_uses_is_told() {
         assert!(stopped.code() == 1 && stopped.stderr.contains(&format!("container with id {id} is not running")), "{stopped}");
     });
 }
+
+/// As with version 2: the limits would be the other's, and would stay with him.
+#[test]
+fn a_cgroup_of_version_1_that_somebody_is_in_is_not_the_containers() {
+    scenario(ROOT, |case| {
+        let Some(mount) = legacy("pids") else { case.skip("the pids controller is not bound to version 1") };
+        let (bundle, cgroup) = limited(case, &PIDS_MAX, "echo ran", json!({ "pids": { "limit": 12 } }));
+        let taken = mount.join(cgroup.trim_start_matches('/'));
+        std::fs::create_dir_all(&taken).unwrap();
+        let mut inside = std::process::Command::new("sleep").arg("300").spawn().unwrap();
+        std::fs::write(taken.join("cgroup.procs"), inside.id().to_string()).unwrap();
+        let outcome = case.run(&bundle);
+        let limit = std::fs::read_to_string(taken.join("pids.max")).unwrap();
+        inside.kill().unwrap();
+        inside.wait().unwrap();
+        for directory in [taken.as_path(), taken.parent().unwrap()] {
+            std::fs::remove_dir(directory).unwrap();
+        }
+        assert!(outcome.code() != 0 && outcome.stderr.contains("container's cgroup is not empty: 1 process(es)"), "{outcome}");
+        assert_eq!((limit.trim(), left(&cgroup)), ("max", Vec::new()));
+    });
+}

@@ -34,8 +34,19 @@ impl LegacyPlace {
         Self { hierarchies: Hierarchies::load_with_relative_paths(v1, &place.path, starts) }
     }
 
-    /// Whether a container may have it: nothing in a frozen cgroup would start.
+    /// Whether a container may have it: its limits would be those of whoever is in it already, and nothing in a frozen cgroup would
+    /// start.
     pub fn check_fit(&self) -> Result<(), CgroupError> {
+        for directory in self.directories() {
+            let path = directory.display().to_string();
+            match fs::read_to_string(directory.join("cgroup.procs")) {
+                Ok(inside) if !inside.is_empty() => return Err(CgroupError::NotEmpty { path, count: inside.lines().count() }),
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(CgroupError::Legacy { act: "look into", path, reason: error.to_string() });
+                }
+                _ => {}
+            }
+        }
         match self.directory_of("freezer").map(|directory| fs::read_to_string(directory.join("freezer.state"))) {
             Some(Ok(state)) if state.trim() != "THAWED" => Err(CgroupError::Frozen { path: self.hierarchies.path().to_owned() }),
             _ => Ok(()),
