@@ -205,3 +205,21 @@ fn a_cgroup_of_version_1_that_somebody_is_in_is_not_the_containers() {
         assert_eq!((limit.trim(), left(&cgroup)), ("max", Vec::new()));
     });
 }
+
+/// A cgroup that somebody has made for the container stays when it goes.
+#[test]
+fn a_cgroup_that_was_there_before_stays() {
+    scenario(ROOT, |case| {
+        let Some(mount) = unified() else { case.skip("no cgroup2 on this host") };
+        let name = format!("wolffia-tests-{}-before", std::process::id());
+        let before = mount.join(&name);
+        std::fs::create_dir(&before).unwrap();
+        let bundle = case.shell("echo ran");
+        bundle.edit(|config| config["linux"]["cgroupsPath"] = json!(format!("/{name}")));
+        let ran = case.run(&bundle);
+        let stayed = before.exists();
+        std::fs::remove_dir(&before).unwrap();
+        assert_eq!(ran.succeeds(), "ran\n");
+        assert!(stayed, "{} is gone", before.display());
+    });
+}

@@ -404,7 +404,7 @@ fn kill_all_of(record: &Record<Launched>) -> Result<()> {
 fn cgroup_of(record: &Record<Launched>) -> Result<Option<Cgroup>> {
     let Some(place) = &record.launch.cgroup else { return Ok(None) };
     match Cgroup::open(Path::new(&place.mount), &place.path) {
-        Ok(cgroup) if place.made.is_empty() => Ok(Some(cgroup)),
+        // None made means that it was there before, and stays.
         Ok(cgroup) => Ok(Some(cgroup.with_made(place.made.clone()))),
         Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(None),
         Err(error) => Err(error.into()),
