@@ -85,6 +85,15 @@ impl Cgroup {
         Ok(Self { mount, dir, made: vec![path.clone()], path })
     }
 
+    /// Whether a container can be born at `path`, where somebody else will make the cgroup: one that exists already must be as
+    /// [`Cgroup::create`] wants it.
+    pub fn check_place(mount: &Path, path: &str) -> Result<(), CgroupError> {
+        match Self::open(mount, path).and_then(|cgroup| check_fit(cgroup.as_dir(), false)) {
+            Err(error) if vanished(&error) => Ok(()),
+            checked => checked,
+        }
+    }
+
     /// With the list that [`Cgroup::made`] gave when it was created: only these are removed.
     pub fn with_made(self, made: Vec<String>) -> Self {
         Self { made, ..self }

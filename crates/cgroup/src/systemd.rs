@@ -27,8 +27,10 @@ impl Scope {
     }
 
     /// Makes the unit with the process `pid` in it, and opens its cgroup when systemd has put the process there. A unit of this
-    /// name in which nobody is is replaced; one that lives is an error.
+    /// name in which nobody is is replaced; one that lives is an error, and so is a frozen cgroup at its place.
     pub fn start(plan: &SystemdScope, pid: Pid) -> Result<Cgroup, CgroupError> {
+        // systemd puts a process into a frozen cgroup, where it would hang before it starts.
+        Cgroup::check_place(plan.mount.as_path(), &plan.path)?;
         let scope = Self::of(plan);
         let (unit, slice, properties) = (plan.unit.clone(), plan.slice.clone(), plan.properties.clone());
         scope.ask("start", Call::Start { unit, slice, properties, pid: pid.get().unsigned_abs() })?;

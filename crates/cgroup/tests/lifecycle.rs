@@ -77,11 +77,15 @@ fn an_unfit_cgroup_is_refused_with_the_texts_of_runc() {
     let _sleeper = Running::sleep().in_cgroup(&area.host("full/below"));
     let error = Cgroup::create(&area.mount, &area.path("full")).unwrap_err();
     assert_eq!(error.to_string(), "container's cgroup is not empty: 1 process(es) found");
+    let error = Cgroup::check_place(&area.mount, &area.path("full")).unwrap_err();
+    assert!(matches!(error, CgroupError::NotEmpty { count: 1, .. }));
+    Cgroup::check_place(&area.mount, &area.path("none/at/all")).unwrap();
 
     fs::create_dir(area.host("cold")).unwrap();
     fs::write(area.host("cold/cgroup.freeze"), "1").unwrap();
     let error = Cgroup::create(&area.mount, &area.path("cold")).unwrap_err();
     assert_eq!(error.to_string(), "container's cgroup unexpectedly frozen");
+    assert!(matches!(Cgroup::check_place(&area.mount, &area.path("cold")), Err(CgroupError::Frozen { .. })));
     let error = Cgroup::create(&area.mount, &area.path("cold/new/leaf")).unwrap_err();
     assert!(matches!(error, CgroupError::Frozen { .. }));
     assert!(!area.host("cold/new").exists(), "what was made on the way is taken away again");

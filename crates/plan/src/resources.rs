@@ -13,6 +13,8 @@ mod legacy;
 pub use devices::{DeviceAccess, DeviceRule, DeviceType};
 
 const FIELD: &str = "/linux/resources";
+/// The kernel refuses a weight then. Begins as runc's warning does.
+const IDLE_HAS_NO_WEIGHT: &str = "unable to apply both cpu.weight and cpu.idle: an idle cgroup has the lowest weight of all";
 
 /// Everything that limits a container's cgroup.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -213,9 +215,10 @@ impl Resources {
             }
             self.write("cpu/idle", "cpu.idle", idle);
         }
-        // An idle cgroup has the lowest weight of all, and the kernel refuses to give it another.
-        if let (Some(weight), false) = (cpu_weight(cpu.shares().unwrap_or(0)), idle == Some(1)) {
-            self.write("cpu/shares", "cpu.weight", weight);
+        match cpu_weight(cpu.shares().unwrap_or(0)) {
+            Some(_) if idle == Some(1) => self.record("cpu/shares", IDLE_HAS_NO_WEIGHT),
+            Some(weight) => self.write("cpu/shares", "cpu.weight", weight),
+            None => {}
         }
         self.cpu_bandwidth(cpu)
     }
@@ -333,6 +336,7 @@ impl Resources {
     fn unified(&mut self, config: &oci::LinuxResources, host: &Host) -> Result<(), Refusal> {
         let mut files: Vec<_> = config.unified().iter().flatten().collect();
         files.sort_unstable_by_key(|(name, _)| *name);
+        let idle = files.iter().any(|(name, value)| *name == "cpu.idle" && value.trim() == "1");
         for (name, value) in files {
             let field = format!("unified/{}", escape(name));
             if name.contains('/') {
@@ -352,6 +356,10 @@ impl Resources {
                     hierarchy.mount
                 );
                 return Err(refuse(&field, reason, "leave it out, or boot with systemd.unified_cgroup_hierarchy=1"));
+            }
+            if name.starts_with("cpu.weight") && idle {
+                self.record(&field, IDLE_HAS_NO_WEIGHT);
+                continue;
             }
             // The kernel takes each write as one line.
             for line in value.lines().filter(|line| !line.is_empty()) {

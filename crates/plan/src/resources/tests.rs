@@ -83,6 +83,22 @@ fn cpu_limits() {
 }
 
 #[test]
+fn an_idle_cgroup_is_told_that_it_has_no_weight() {
+    let unified = json!({"unified": {"cpu.idle": "1\n", "cpu.weight": "8", "cpu.weight.nice": "3"}});
+    for (config, written, fields) in [
+        (json!({"cpu": {"idle": 1, "shares": 8}}), "cpu.idle=1", vec!["cpu/shares"]),
+        (unified, "cpu.idle=1", vec!["unified/cpu.weight", "unified/cpu.weight.nice"]),
+        (json!({"unified": {"cpu.weight": "8"}}), "cpu.weight=8", vec![]),
+    ] {
+        assert_eq!(writes(config.clone()), [written]);
+        let recorded = convert(config).unwrap().recorded;
+        assert!(recorded.iter().all(|recorded| recorded.reason.starts_with("unable to apply both")), "{recorded:?}");
+        let expected: Vec<_> = fields.into_iter().map(at).collect();
+        assert_eq!(recorded.into_iter().map(|recorded| recorded.field).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
 fn memory_limits() {
     assert_eq!(writes(json!({"memory": {"limit": 1000, "reservation": 500}})), ["memory.max=1000", "memory.low=500"]);
     assert_eq!(

@@ -2,19 +2,22 @@
 
 use super::{PropertyValue, UnitProperty};
 use crate::Refusal;
+use std::time::Duration;
 
 pub(super) const PREFIX: &str = "org.systemd.property.";
 
 /// What a bundle may set: when and how the unit ends, how it is called, and in which order it is stopped. Anything more could start
 /// programs on the host as the manager's user (CVE-2024-3154).
-const ALLOWED: [(&str, Kind); 8] = [
+const ALLOWED: [(&str, Kind); 10] = [
     ("After", Kind::List),
     ("Before", Kind::List),
     ("CollectMode", Kind::Text),
     ("DefaultDependencies", Kind::Flag),
     ("Description", Kind::Text),
     ("KillSignal", Kind::Integer),
+    ("RuntimeMaxSec", Kind::Seconds("RuntimeMaxUSec")),
     ("RuntimeMaxUSec", Kind::Number),
+    ("TimeoutStopSec", Kind::Seconds("TimeoutStopUSec")),
     ("TimeoutStopUSec", Kind::Number),
 ];
 
@@ -23,6 +26,8 @@ enum Kind {
     Flag,
     Integer,
     Number,
+    /// As unit files write it, and runc takes it: D-Bus knows only the named property, in microseconds.
+    Seconds(&'static str),
     Text,
     List,
 }
@@ -48,11 +53,12 @@ fn property(name: &str, text: &str) -> Result<UnitProperty, Refusal> {
         Kind::Flag => (text.trim().parse().ok().map(PropertyValue::Flag), "true or false"),
         Kind::Integer => (text.trim().parse().ok().map(PropertyValue::Integer), "for example 15"),
         Kind::Number => (number(text).map(PropertyValue::Number), "for example uint64 5000000"),
+        Kind::Seconds(_) => (seconds(text).map(PropertyValue::Number), "for example 2.5"),
         Kind::Text => (quoted(text).map(PropertyValue::Text), "for example 'inactive-or-failed'"),
         Kind::List => (list(text).map(PropertyValue::List), "for example ['a.service', 'b.service']"),
     };
     match value {
-        Some(value) => Ok(UnitProperty::new(name, value)),
+        Some(value) => Ok(UnitProperty::new(if let Kind::Seconds(known) = kind { known } else { name }, value)),
         None => Err(Refusal::new(field, format!("{text:?} is not a value of {name}"), example)),
     }
 }
@@ -60,6 +66,11 @@ fn property(name: &str, text: &str) -> Result<UnitProperty, Refusal> {
 fn number(text: &str) -> Option<u64> {
     let text = text.trim();
     text.strip_prefix("uint64").map_or(text, str::trim_start).parse().ok()
+}
+
+fn seconds(text: &str) -> Option<u64> {
+    let seconds = Duration::try_from_secs_f64(text.trim().parse().ok()?).ok()?;
+    u64::try_from(seconds.as_micros()).ok()
 }
 
 /// Without escapes: no allowed property has a use for them.

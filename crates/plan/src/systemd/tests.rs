@@ -88,6 +88,9 @@ fn a_bundle_sets_only_properties_that_start_nothing() {
         annotations::plan_annotations(&[(&format!("org.systemd.property.{name}"), value), ("other", "x")])
     };
     assert_eq!(plan("TimeoutStopUSec", "uint64 5").unwrap()[0].value, PropertyValue::Number(5));
+    let in_microseconds = UnitProperty::new("RuntimeMaxUSec", PropertyValue::Number(2_500_000));
+    assert_eq!(plan("RuntimeMaxSec", "2.5").unwrap(), [in_microseconds]);
+    assert!(plan("RuntimeMaxSec", "-1").is_err() && plan("TimeoutStopSec", "nan").is_err());
     assert_eq!(plan("KillSignal", "15").unwrap()[0].value, PropertyValue::Integer(15));
     assert_eq!(plan("CollectMode", "'inactive'").unwrap()[0].value, PropertyValue::Text("inactive".into()));
     assert_eq!(
