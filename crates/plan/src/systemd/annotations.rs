@@ -2,7 +2,6 @@
 
 use super::{PropertyValue, UnitProperty};
 use crate::Refusal;
-use std::time::Duration;
 
 pub(super) const PREFIX: &str = "org.systemd.property.";
 
@@ -68,9 +67,10 @@ fn number(text: &str) -> Option<u64> {
     text.strip_prefix("uint64").map_or(text, str::trim_start).parse().ok()
 }
 
+/// In microseconds; more than fits is the most, which is systemd's infinity.
 fn seconds(text: &str) -> Option<u64> {
-    let seconds = Duration::try_from_secs_f64(text.trim().parse().ok()?).ok()?;
-    u64::try_from(seconds.as_micros()).ok()
+    let seconds: f64 = text.trim().parse().ok()?;
+    (seconds.is_finite() && seconds >= 0.0).then_some((seconds * 1_000_000.0) as u64)
 }
 
 /// Without escapes: no allowed property has a use for them.
