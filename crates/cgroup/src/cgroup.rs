@@ -177,7 +177,15 @@ impl Cgroup {
         if self.made.contains(&self.path) {
             return remove_one(self.mount.as_fd(), names).map_err(failed("remove", &self.path));
         }
-        // Not ours: it stays, but nothing of the container stays in it.
+        match self.leave() {
+            // systemd removes a scope's cgroup as soon as it is empty.
+            Err(error) if vanished(&error) => Ok(true),
+            left => left,
+        }
+    }
+
+    /// Not ours: it stays, but nothing of the container stays in it. `false` as above.
+    fn leave(&self) -> Result<bool, CgroupError> {
         let mut count = Count { cgroups: 0 };
         tree::walk(self.dir.as_fd(), &self.path, &mut count)?;
         if count.cgroups > 0 || !events::is(self.as_dir(), Event::Empty)? {

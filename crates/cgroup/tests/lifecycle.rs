@@ -71,6 +71,15 @@ fn a_later_process_removes_the_same() {
 }
 
 #[test]
+fn one_that_somebody_else_has_removed_is_removed() {
+    let Some(area) = Area::new("gone") else { return };
+    fs::create_dir(area.host("scope")).unwrap();
+    let scope = Cgroup::open(&area.mount, &area.path("scope")).unwrap().with_made(Vec::new());
+    fs::remove_dir(area.host("scope")).unwrap();
+    scope.remove().unwrap();
+}
+
+#[test]
 fn an_unfit_cgroup_is_refused_with_the_texts_of_runc() {
     let Some(area) = Area::new("unfit") else { return };
     fs::create_dir_all(area.host("full/below")).unwrap();
