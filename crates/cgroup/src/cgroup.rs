@@ -266,9 +266,13 @@ fn make(parent: BorrowedFd<'_>, name: &str, path: &str, made: &mut Vec<String>) 
 }
 
 fn check_fit(dir: Dir<'_>, new: bool) -> Result<(), CgroupError> {
-    let count = if new { 0 } else { process_ids(dir)?.len() };
-    if count > 0 {
-        return Err(CgroupError::NotEmpty { path: dir.path.to_owned(), count });
+    if !new {
+        let count = process_ids(dir)?.len();
+        if count > 0 {
+            return Err(CgroupError::NotEmpty { path: dir.path.to_owned(), count });
+        }
+        // Another user's of the same name can be looked at, and not entered.
+        dir.open_to_write("cgroup.procs").map_err(failed("enter", dir.path))?;
     }
     if events::is(dir, Event::Frozen)? {
         return Err(CgroupError::Frozen { path: dir.path.to_owned() });

@@ -24,6 +24,8 @@ const DEPTH: usize = 32;
 #[derive(Debug)]
 pub struct LegacyPlace {
     hierarchies: Hierarchies,
+    /// Written down before they were made: who is killed in between cannot mark them.
+    made: Vec<PathBuf>,
 }
 
 impl LegacyPlace {
@@ -31,7 +33,18 @@ impl LegacyPlace {
     pub fn open(place: &LegacyCgroups) -> Self {
         let starts = place.starts.iter().map(|(controller, start)| (controller.clone(), start.clone())).collect();
         let v1 = Box::new(hierarchies::V1::new());
-        Self { hierarchies: Hierarchies::load_with_relative_paths(v1, &place.path, starts) }
+        Self { hierarchies: Hierarchies::load_with_relative_paths(v1, &place.path, starts), made: Vec::new() }
+    }
+
+    /// With the list that [`LegacyPlace::missing`] gave before it was created: these are removed with it.
+    pub fn with_made(self, made: Vec<PathBuf>) -> Self {
+        Self { made, ..self }
+    }
+
+    /// The directories that `create` would make now.
+    pub fn missing(&self) -> Vec<PathBuf> {
+        let above = |directory: PathBuf| directory.ancestors().map(Path::to_owned).collect::<Vec<_>>();
+        self.directories().flat_map(above).filter(|directory| !directory.exists()).collect()
     }
 
     /// Whether a container may have it: its limits would be those of whoever is in it already, and nothing in a frozen cgroup would
@@ -55,8 +68,7 @@ impl LegacyPlace {
 
     /// Makes the directories. A new cpuset gets its parent's processors and memory, without which nobody can be in it.
     pub fn create(&self) -> Result<(), CgroupError> {
-        let above = |directory: PathBuf| directory.ancestors().map(Path::to_owned).collect::<Vec<_>>();
-        let missing: Vec<PathBuf> = self.directories().flat_map(above).filter(|directory| !directory.exists()).collect();
+        let missing = self.missing();
         let made = self.hierarchies.create().map_err(|error| self.failed("make", &error));
         for directory in missing.iter().filter(|directory| directory.exists()) {
             let failed = |source| CgroupError::Failed { act: "mark", path: directory.display().to_string(), source };
@@ -114,10 +126,10 @@ impl LegacyPlace {
     /// Removes every one of them that was made for a container, what that made below, and what was made above and is in use by
     /// nobody. No process may be in it any more. One that is gone is no error.
     pub fn remove(&self) -> Result<(), CgroupError> {
-        for directory in self.directories().filter(|directory| is_marked(directory)) {
+        for directory in self.directories().filter(|directory| self.is_ours(directory)) {
             let failed = |source| CgroupError::LegacyRemove { directory: directory.clone(), source };
             remove_tree(&directory, DEPTH).map_err(failed)?;
-            for above in directory.ancestors().skip(1).take_while(|above| is_marked(above)) {
+            for above in directory.ancestors().skip(1).take_while(|above| self.is_ours(above)) {
                 match fs::remove_dir(above) {
                     Err(error) if matches!(error.kind(), ErrorKind::ResourceBusy | ErrorKind::DirectoryNotEmpty) => break,
                     Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
@@ -126,6 +138,10 @@ impl LegacyPlace {
             }
         }
         Ok(())
+    }
+
+    fn is_ours(&self, directory: &Path) -> bool {
+        is_marked(directory) || self.made.iter().any(|made| made == directory)
     }
 
     pub(crate) fn hierarchies(&self) -> &Hierarchies {

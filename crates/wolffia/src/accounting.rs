@@ -46,7 +46,7 @@ impl Accounting {
             }
             CgroupPlan::Inherited { .. } => reservation.dir().save(record)?,
         }
-        self.make_legacy(stage, plan)
+        self.make_legacy(stage, plan, reservation, record)
     }
 
     /// The cgroup to be born in.
@@ -113,14 +113,14 @@ impl Accounting {
             Step::CgroupCreate,
             || place.path.clone(),
             || match Cgroup::create(mount, &place.path) {
-                Ok(cgroup) => Ok(Ok(cgroup)),
+                // Ours from this moment on, whatever comes after it.
+                Ok(cgroup) => Ok(Ok(self.cgroup.get_or_init(|| cgroup))),
                 Err(error) if optional && error.is_permission() => Ok(Err(cause(error).text)),
                 Err(error) => Err(cause(error)),
             },
         )?;
         match made {
             Ok(cgroup) => {
-                let cgroup = self.cgroup.get_or_init(|| cgroup);
                 limit(stage, cgroup, plan)?;
                 place.made = cgroup.made().to_vec();
                 record.launch.cgroup = Some(place);
@@ -136,13 +136,21 @@ impl Accounting {
         }
     }
 
-    fn make_legacy(&mut self, stage: &Stage<'_>, plan: &Plan) -> Result<()> {
+    fn make_legacy(
+        &mut self,
+        stage: &Stage<'_>,
+        plan: &Plan,
+        reservation: &Reservation<Launched>,
+        record: &mut Record<Launched>,
+    ) -> Result<()> {
         let Some(place) = &plan.legacy_cgroups else { return Ok(()) };
         let found = LegacyPlace::open(place);
         let what = || format!("{} of version 1", place.path);
         // Before it counts as ours, because what is frozen was there, and stays.
         stage.act(Step::CgroupCreate, what, || found.check_fit().map_err(cause))?;
-        let legacy = self.legacy.insert(found);
+        record.launch.legacy_made = found.missing();
+        reservation.dir().save(record)?;
+        let legacy = self.legacy.insert(found.with_made(record.launch.legacy_made.clone()));
         stage.act(Step::CgroupCreate, what, || legacy.create().map_err(cause))?;
         if plan.resources.legacy.is_empty() {
             return Ok(());

@@ -446,7 +446,8 @@ fn remove_cgroup_of(record: &Record<Launched>) -> Result<()> {
 }
 
 pub(crate) fn legacy_of(record: &Record<Launched>) -> Option<LegacyPlace> {
-    record.launch.legacy_cgroups.as_ref().map(LegacyPlace::open)
+    let made = || record.launch.legacy_made.clone();
+    record.launch.legacy_cgroups.as_ref().map(|place| LegacyPlace::open(place).with_made(made()))
 }
 
 fn wait_for(outcome: wolffia_sys::Result<bool>) -> Result<bool> {

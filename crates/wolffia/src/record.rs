@@ -38,6 +38,9 @@ pub struct Launched {
     /// The container's place in the cgroup v1 hierarchies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub legacy_cgroups: Option<LegacyCgroups>,
+    /// Those of its directories that were made for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub legacy_made: Vec<PathBuf>,
     /// Only until the container is created: the pid file that its creator writes, absolute. A draft of it may be left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid_file: Option<PathBuf>,
@@ -77,6 +80,7 @@ impl Launched {
             cgroup,
             scope: None,
             legacy_cgroups: plan.legacy_cgroups.clone(),
+            legacy_made: Vec::new(),
             pid_file: None,
             poststart: plan.hooks.poststart.clone(),
             poststop: plan.hooks.poststop.clone(),
