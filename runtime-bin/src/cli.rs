@@ -1,6 +1,7 @@
 //! From the command line to a call: the global flags, then the one subcommand that is wanted. Only that one's parser is built,
 //! because the whole tree costs more than `state` does.
 
+use crate::commands::Known;
 use clap::{Args, Command, FromArgMatches, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -51,6 +52,13 @@ pub enum Rootless {
 }
 
 impl Global {
+    /// Reads the words before the subcommand.
+    pub fn parse(words: Vec<OsString>) -> Result<Self, clap::Error> {
+        let words = std::iter::once(OsString::from("wolffia")).chain(words);
+        let matches = Self::augment_args(Command::new("wolffia").disable_help_flag(true)).try_get_matches_from(words)?;
+        Self::from_arg_matches(&matches)
+    }
+
     /// The library's settings.
     pub fn runtime(&self) -> anyhow::Result<Runtime> {
         let root = match &self.root {
@@ -76,11 +84,12 @@ impl Global {
     }
 }
 
-/// What the command line asks for.
+/// What the command line asks for. Its words are read later, because a command may have to start again first.
 #[derive(Debug)]
 pub struct Call {
-    pub global: Global,
-    pub name: &'static str,
+    pub known: &'static Known,
+    /// The words before the subcommand.
+    pub globals: Vec<OsString>,
     /// The subcommand's own words, its name first.
     pub words: Vec<OsString>,
 }
@@ -133,9 +142,7 @@ pub fn read(words: impl Iterator<Item = OsString>) -> Result<Call, Answer> {
         return Err(Answer { text: (known.build)().render_long_help().to_string(), code: 0 });
     }
     let Some(known) = crate::commands::ALL.iter().find(|command| command.name == name) else { return Err(unknown(name)) };
-    let globals = std::iter::once(OsString::from("wolffia")).chain(globals);
-    let matches = Global::augment_args(Command::new("wolffia").disable_help_flag(true)).try_get_matches_from(globals)?;
-    Ok(Call { global: Global::from_arg_matches(&matches)?, name: known.name, words: rest })
+    Ok(Call { known, globals, words: rest })
 }
 
 /// runc's words and status.

@@ -28,9 +28,11 @@ impl Status {
     }
 
     fn parse(text: &str) -> Result<Self, HostError> {
+        // Cut once, because this is read at every start.
+        let lines: Vec<(&str, &str)> = text.lines().filter_map(|line| line.split_once(':')).collect();
         let line = |key: &'static str| {
-            let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-            value.map(str::trim).ok_or_else(|| HostError::malformed(STATUS, "no such line", key))
+            let value = lines.iter().find(|(name, _)| *name == key).map(|(_, value)| value.trim());
+            value.ok_or_else(|| HostError::malformed(STATUS, "no such line", key))
         };
         let number = |key: &'static str, word: &str, radix: u32, expected: &'static str| {
             u64::from_str_radix(word, radix).map_err(|_| HostError::malformed(STATUS, format!("{key}: {word}"), expected))

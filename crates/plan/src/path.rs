@@ -42,20 +42,21 @@ impl ContainerPath {
     /// Cleans `path` lexically as Go's `filepath.Clean("/" + path)` does, which is what callers of
     /// runc expect. Returns `None` if it holds a NUL byte.
     pub fn new(path: &str) -> Option<Self> {
-        if path.contains('\0') {
+        if path.as_bytes().contains(&0) {
             return None;
         }
-        let mut parts: Vec<&str> = Vec::new();
+        let mut clean = String::with_capacity(path.len() + 1);
         for part in path.split('/') {
             match part {
                 "" | "." => {}
-                ".." => {
-                    parts.pop();
+                ".." => clean.truncate(clean.rfind('/').unwrap_or(0)),
+                name => {
+                    clean.push('/');
+                    clean.push_str(name);
                 }
-                name => parts.push(name),
             }
         }
-        Some(Self(format!("/{}", parts.join("/"))))
+        Some(if clean.is_empty() { Self::root() } else { Self(clean) })
     }
 
     /// The container's root directory.

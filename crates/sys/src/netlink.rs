@@ -15,6 +15,8 @@ const MOST_DATAGRAMS: usize = 1024;
 const DATAGRAM: usize = 32 * 1024;
 
 const HEADER: usize = 16;
+/// An error number and the kernel's words about it, beside the request (netlink(7), `NLMSG_ERROR`).
+const ACKNOWLEDGEMENT: usize = 1024;
 const LINK_BODY: usize = 16;
 const ADDRESS_BODY: usize = 8;
 const ATTRIBUTE_HEADER: usize = 4;
@@ -173,7 +175,8 @@ impl Socket {
         let bytes = request.finish(self.sequence);
         let kernel = NetlinkAddr::new(0, 0);
         nx::sendto(self.fd.as_raw_fd(), bytes, &kernel, MsgFlags::empty()).call("sendto", &args)?;
-        let mut datagram = vec![0; DATAGRAM];
+        // An acknowledgement holds no more than the request again: room for the longest datagram would have to be cleared.
+        let mut datagram = vec![0; if dump || !acknowledged { DATAGRAM } else { ACKNOWLEDGEMENT + bytes.len() }];
         for _ in 0..MOST_DATAGRAMS {
             let length = self.receive(&mut datagram, &args)?;
             for message in messages(&datagram[..length]) {

@@ -81,11 +81,18 @@ pub fn send(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()> {
     Ok(())
 }
 
+/// How much is taken from a stream at once, in bytes.
+const STREAM_PART: usize = 4096;
+
 /// Receives one message of at most `limit` bytes, with its descriptors (close-on-exec). `None` if the other side is closed.
 /// `EMSGSIZE` if the message or its descriptors did not fit: what did arrive is closed and dropped.
 pub fn recv(fd: impl AsFd, limit: usize) -> Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
     let fd = fd.as_fd();
-    let mut bytes = vec![0; limit];
+    // Asked first, because clearing room for the longest message costs more than the call. A stream does not say.
+    let length = rustix::io::retry_on_intr(|| rustix::net::recv(fd, &mut [0_u8; 0][..], RecvFlags::PEEK | RecvFlags::TRUNC))
+        .call("recv", || show_fd(fd))?
+        .1;
+    let mut bytes = vec![0; if length == 0 { STREAM_PART } else { length }.min(limit)];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     // rustix and not nix receives: it owns the descriptors that come with a truncated message, where nix would leak them.
     let mut control = RecvAncillaryBuffer::new(&mut space);

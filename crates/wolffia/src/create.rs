@@ -65,7 +65,8 @@ const DOCUMENT_LIMIT: u64 = 16 << 20;
 
 /// Reads a configuration, whoever wrote it, without filling the memory.
 pub fn read_document(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut text = Vec::new();
+    // Room for the usual one, which then takes two reads.
+    let mut text = Vec::with_capacity(8192);
     std::fs::File::open(path)?.take(DOCUMENT_LIMIT + 1).read_to_end(&mut text)?;
     if text.len() as u64 > DOCUMENT_LIMIT {
         return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, format!("more than {DOCUMENT_LIMIT} bytes")));

@@ -104,8 +104,8 @@ fn with_two_dashes(command: &Command, words: Vec<OsString>) -> Vec<OsString> {
 }
 
 /// Carries out a call.
-pub fn run(call: Call) -> ExitCode {
-    let Some(known) = ALL.iter().find(|known| known.name == call.name) else { return ExitCode::FAILURE };
+pub fn run(Call { known, globals, words }: Call) -> ExitCode {
+    // First of all, because everything before it is done twice.
     if known.enters
         && let Err(error) = wolffia::protect_self()
     {
@@ -115,10 +115,14 @@ pub fn run(call: Call) -> ExitCode {
     if let Err(error) = wolffia::sys::fd::close_range_cloexec(3) {
         return crate::report::failure(&error.into(), known.code);
     }
-    if let Err(error) = crate::log::set_up(&call.global) {
+    let global = match Global::parse(globals) {
+        Ok(global) => global,
+        Err(error) => return crate::cli::Answer::from(error).give(),
+    };
+    if let Err(error) = crate::log::set_up(&global) {
         return crate::report::failure(&error, known.code);
     }
-    match (known.act)(&call.global, call.words) {
+    match (known.act)(&global, words) {
         Ok(code) => code,
         // A joined user namespace may map anybody: only now that is known, and nothing was done yet.
         Err(Failed::Act(error)) if matches!(error.downcast_ref(), Some(wolffia::Error::Unprotected)) => {
