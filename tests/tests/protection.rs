@@ -5,7 +5,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use wolffia_tests::{ANYBODY, Bundle, Call, Case, json, scenario};
+use wolffia_tests::{ANYBODY, Bundle, Call, Case, ROOT, json, scenario};
 
 /// A copy that belongs to the scenario's user: the worst case, because the container's root may write it.
 fn own_binary(case: &Case) -> PathBuf {
@@ -92,6 +92,33 @@ fn a_process_inside_cannot_write_what_enters() {
         }
         assert_eq!(sum(case, &binary), before);
         assert_eq!(std::fs::read_to_string(shared.join("written")).unwrap_or_default(), "");
+    });
+}
+
+/// Where nothing can be written there is nothing to protect: who makes the container is the installed binary itself.
+#[test]
+fn a_binary_on_a_file_system_without_writing_needs_no_copy() {
+    scenario(ROOT, |case| {
+        let image = case.directory("image");
+        let (file, mounted) = (case.directory("file").join("image.erofs"), case.directory("mounted"));
+        std::fs::copy(case.binary(), image.join("wolffia")).unwrap();
+        case.program("mkfs.erofs").arg("--quiet").arg(&file).arg(&image).run().succeeds();
+        let made = case.program("mount").args(["-t", "erofs"]).arg(&file).arg(&mounted).run();
+        if !made.status.success() {
+            case.skip(&format!("no EROFS can be mounted here: {made}"));
+        }
+        let seen = case.directory("seen").join("exe");
+        let bundle = case.shell("true");
+        bundle.edit(|config| {
+            let script = format!("readlink /proc/$PPID/exe > {}", seen.display());
+            config["hooks"] = json!({ "createRuntime": [{ "path": "/bin/sh", "args": ["sh", "-c", script] }] });
+        });
+        for (binary, itself) in [(mounted.join("wolffia"), true), (own_binary(case), false)] {
+            wolffia(case, &binary).args(["run", "--bundle"]).arg(bundle.path()).arg(case.id()).run().succeeds();
+            let maker = std::fs::read_to_string(&seen).unwrap();
+            assert_eq!(Path::new(maker.trim()) == binary, itself, "{maker}");
+        }
+        case.program("umount").arg(&mounted).run().succeeds();
     });
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A process of the container can open /proc/PID/exe of ours while we are in its namespaces, or make us execute
 //! `/proc/self/exe`, and then write the file behind it. So where some id of the container may write the binary, we run from a copy
-//! that nobody can write: seen through a read-only overlay, or in a sealed memfd.
+//! that nobody can write: seen through a read-only overlay, or in a sealed memfd. A binary on a file system that knows no writing is
+//! such a copy already.
 
 use crate::error::{Error, Result};
 use crate::record::Launched;
@@ -17,6 +18,9 @@ use wolffia_sys::{Errno, file, memfd, process};
 
 /// `f_type` of overlayfs.
 const OVERLAY_MAGIC: u64 = 0x794c_7630;
+/// `f_type` of file systems that have no way to write, whatever the flags of a mount: squashfs and EROFS. Many hosts that are made
+/// to run containers have their programs on one.
+const WITHOUT_WRITING: [u64; 2] = [0x7371_7368, 0xe0f5_e1e2];
 
 /// Executes this program again from a protected copy, unless it runs from one, or nobody who could be in a container may write it.
 /// Call it first in `main`, before anything is opened. Returns if there is nothing to do.
@@ -99,8 +103,8 @@ fn is_protected(own: &OwnedFd) -> Result<bool> {
     if memfd::is_sealed(own).unwrap_or(false) {
         return Ok(true);
     }
-    let overlay = fd::fs_magic(own).map_err(failed("look at the own binary"))? == OVERLAY_MAGIC;
-    Ok(overlay && !is_reachable(own)?)
+    let magic = fd::fs_magic(own).map_err(failed("look at the own binary"))?;
+    Ok(WITHOUT_WRITING.contains(&magic) || magic == OVERLAY_MAGIC && !is_reachable(own)?)
 }
 
 /// Whether the binary's path leads to it. Ours lies in an overlay that is mounted nowhere; an overlay with a mount point is
