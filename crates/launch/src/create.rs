@@ -28,6 +28,8 @@ pub struct Launch<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// Puts init where it is accounted before it goes on, if it cannot be born there: hierarchies of cgroup v1, a scope of systemd's.
     pub join: Option<&'a dyn Fn(Pid) -> Result<(), Cause>>,
+    /// Sets the limits of the cgroup that init was born in.
+    pub limit: &'a dyn Fn() -> Result<(), Failure>,
     /// The socket on which init waits for `start`; `None` when the caller starts it at once.
     pub listener: Option<OwnedFd>,
     /// Takes the terminal's master and its name.
@@ -103,8 +105,11 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched, Failure> {
     drop(theirs);
     let launched = Launched { init, channel: ours };
     let sent_off = if needs_nothing { Ok(()) } else { send_off(&stage, &token, &launch, &launched) };
+    // Only now, because init mounts meanwhile, and a device program takes the kernel a fifth of a millisecond; in time, because the
+    // payload starts at a word of ours.
+    let limited = sent_off.and_then(|()| (launch.limit)());
     let mut network = None;
-    let ready = sent_off.and_then(|()| accompany(&stage, plan, &launched, &mut network, &launch.state, launch.console));
+    let ready = limited.and_then(|()| accompany(&stage, plan, &launched, &mut network, &launch.state, launch.console));
     let Err(failure) = ready else { return Ok(launched) };
     // Before init goes, because with its namespace the devices in it go too.
     let failure = match network.map_or(Ok(()), Network::give_back) {

@@ -43,8 +43,6 @@ steps! {
     StateReserve = "state.reserve" by Parent;
     /// Make the container's cgroup.
     CgroupCreate = "cgroup.create" by Parent;
-    /// Set the limits of the container's cgroup.
-    CgroupLimit = "cgroup.limit" by Parent;
     /// Bind the socket on which the container waits for start.
     StartSocket = "start.socket" by Parent;
     /// Clone bind mount sources that the container's user could not open.
@@ -71,6 +69,8 @@ steps! {
     SessionKeyring = "session.keyring" by Init;
     /// Become the user that sets the container up.
     IdsBecome = "ids.become" by Init;
+    /// Set the limits of the container's cgroup.
+    CgroupLimit = "cgroup.limit" by Parent;
     /// Give moved network devices their addresses and set them up.
     NetDevicesConfigure = "netdevices.configure" by Parent;
     /// Set the loopback interface of a new network namespace up.

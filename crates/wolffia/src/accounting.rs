@@ -34,7 +34,7 @@ impl Accounting {
         match &plan.cgroup {
             CgroupPlan::Unified { mount, path, optional } => {
                 let place = CgroupPlace { mount: mount.to_string(), path: path.clone(), made: Vec::new() };
-                if !self.make_unified(stage, plan, reservation, record, place, *optional)? {
+                if !self.make_unified(stage, reservation, record, place, *optional)? {
                     return Ok(());
                 }
             }
@@ -69,6 +69,17 @@ impl Accounting {
         self.cgroup.get_or_init(|| cgroup).limit(&plan.resources).map_err(cause)
     }
 
+    /// Sets the limits of the cgroup that init was born in; where it joined, they were set before.
+    pub fn limit(&self, stage: &Stage<'_>, plan: &Plan) -> std::result::Result<(), Failure> {
+        let resources = &plan.resources;
+        match self.cgroup.get() {
+            Some(cgroup) if self.scope.is_none() && !(resources.writes.is_empty() && resources.devices.is_none()) => {
+                stage.act(Step::CgroupLimit, || cgroup.path().to_owned(), || cgroup.limit(resources).map_err(cause))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes down what systemd has made.
     pub fn note(&self, record: &mut Record<Launched>) {
         let (Some(scope), Some(cgroup)) = (&self.scope, self.cgroup.get()) else { return };
@@ -95,7 +106,6 @@ impl Accounting {
     fn make_unified(
         &mut self,
         stage: &Stage<'_>,
-        plan: &Plan,
         reservation: &Reservation<Launched>,
         record: &mut Record<Launched>,
         mut place: CgroupPlace,
@@ -121,7 +131,6 @@ impl Accounting {
         )?;
         match made {
             Ok(cgroup) => {
-                limit(stage, cgroup, plan)?;
                 place.made = cgroup.made().to_vec();
                 record.launch.cgroup = Some(place);
                 Ok(true)
@@ -157,14 +166,6 @@ impl Accounting {
         }
         Ok(stage.act(Step::CgroupLimit, what, || legacy.limit(&plan.resources.legacy).map_err(cause))?)
     }
-}
-
-fn limit(stage: &Stage<'_>, cgroup: &Cgroup, plan: &Plan) -> std::result::Result<(), Failure> {
-    let resources = &plan.resources;
-    if resources.writes.is_empty() && resources.devices.is_none() {
-        return Ok(());
-    }
-    stage.act(Step::CgroupLimit, || cgroup.path().to_owned(), || cgroup.limit(resources).map_err(cause))
 }
 
 fn whole(place: &CgroupPlace) -> std::path::PathBuf {

@@ -238,6 +238,7 @@ impl Making<'_> {
             state: hook_state(&id, bundle, plan),
             cgroup: self.accounting.birthplace(),
             join: self.accounting.joins().then_some(&join),
+            limit: &|| self.accounting.limit(&self.stage, plan),
             listener,
             console: &mut |name, master| options.terminal.receive(name, master),
             trace: runtime.trace(),

@@ -1,0 +1,72 @@
+//! The commands whose pages count: what engines and people call all day.
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// One of them.
+#[derive(Debug)]
+pub struct Everyday(Vec<OsString>);
+
+impl Everyday {
+    /// A shell that waits to be continued, and then becomes the command.
+    pub fn stopped(&self) -> Result<Pid> {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "kill -STOP $$; exec \"$0\" \"$@\""]).args(&self.0).stdin(Stdio::null()).stdout(Stdio::null());
+        let pid = Pid::from_raw(i32::try_from(shell.spawn()?.id())?);
+        let status = waitpid(pid, Some(WaitPidFlag::WUNTRACED))?;
+        ensure!(matches!(status, WaitStatus::Stopped(..)), "the shell did not stop: {status:?}");
+        Ok(pid)
+    }
+
+    /// For people.
+    pub fn name(&self) -> String {
+        self.0.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Makes the bundles below a directory for temporary files, and lists the commands in an order that works.
+pub fn everyday(program: &Path, payload: &Path) -> Result<Vec<Everyday>> {
+    let directory = std::env::temp_dir().join(format!("wolffia-layout-{}", std::process::id()));
+    let plain = bundle(program, payload, &directory.join("plain"), &["/busybox", "true"], &[])?;
+    let waits = bundle(program, payload, &directory.join("waits"), &["/busybox", "sleep", "1000"], &[])?;
+    let filter = bundle(program, payload, &directory.join("filter"), &["/busybox", "true"], &["--seccomp"])?;
+    let root = directory.join("state");
+    let call = |words: &[&OsStr]| {
+        let start = [program.as_os_str(), OsStr::new("--root"), root.as_os_str()];
+        Everyday(start.iter().chain(words).map(|word| (*word).to_owned()).collect())
+    };
+    let words = |line: &str| call(&line.split(' ').map(OsStr::new).collect::<Vec<_>>());
+    let made = |act: &str, bundle: &Path, id: &str| call(&[act, "--bundle", &bundle.to_string_lossy(), id].map(OsStr::new));
+    Ok(vec![
+        made("run", &plain, "layout-plain"),
+        made("create", &waits, "layout-waits"),
+        words("state layout-waits"),
+        words("start layout-waits"),
+        words("exec layout-waits /busybox true"),
+        words("kill layout-waits KILL"),
+        words("delete --force layout-waits"),
+        made("run", &filter, "layout-filter"),
+        words("list --quiet"),
+        words("--version"),
+        words("features"),
+        words("sandbox -- /bin/true"),
+    ])
+}
+
+fn bundle(program: &Path, payload: &Path, directory: &Path, args: &[&str], spec: &[&str]) -> Result<PathBuf> {
+    let rootfs = directory.join("rootfs");
+    std::fs::create_dir_all(&rootfs)?;
+    std::fs::copy(payload, rootfs.join("busybox")).with_context(|| payload.display().to_string())?;
+    let made = Command::new(program).arg("spec").args(spec).arg("--bundle").arg(directory).status()?;
+    ensure!(made.success(), "wolffia spec: {made}");
+    let file = directory.join("config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+    config["process"]["terminal"] = false.into();
+    config["process"]["args"] = args.into();
+    std::fs::write(&file, serde_json::to_vec(&config)?)?;
+    Ok(directory.to_owned())
+}
