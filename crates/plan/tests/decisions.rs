@@ -380,6 +380,29 @@ fn devices_where_dev_is_the_hosts() {
     assert_eq!(plan.recorded[0].field, "/linux/devices/0");
 }
 
+/// There may be no mount that says so: a root that is the host's brings the host's /dev along, and devtmpfs is one for the machine.
+#[test]
+fn devices_where_dev_comes_with_the_hosts_root() {
+    let made = |root: &str, mounts: Value| {
+        let mut config = config(mounts, json!({}));
+        config["root"]["path"] = json!(root);
+        let plan = plan(&config, &request(), &root_host()).unwrap();
+        assert_eq!(plan.devices.is_empty(), plan.device_links.is_empty());
+        (!plan.devices.is_empty(), plan.recorded.iter().any(|missing| missing.field == "/root/path"))
+    };
+    let on_dev = |fstype: &str| json!([{ "destination": "/dev", "type": fstype }]);
+    for root in ["/", "//", "/."] {
+        assert_eq!(made(root, json!([])), (false, true), "{root}");
+        assert_eq!(made(root, json!([{ "destination": "/dev/shm", "type": "tmpfs" }])), (false, true), "{root}");
+        assert_eq!(made(root, on_dev("tmpfs")), (true, false), "{root}");
+    }
+    assert_eq!(made("rootfs", json!([])), (true, false));
+    assert_eq!(made("rootfs", on_dev("devtmpfs")), (false, false));
+    let covered =
+        json!([{ "destination": "/dev", "source": "/dev", "options": ["bind"] }, { "destination": "/dev", "type": "tmpfs" }]);
+    assert_eq!(made("rootfs", covered), (true, false), "what is on top counts");
+}
+
 fn environment(env: Value, uid: u32) -> Vec<String> {
     let mut config = config(json!([]), json!({}));
     config["process"]["env"] = env;
