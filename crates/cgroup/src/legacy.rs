@@ -155,7 +155,12 @@ impl LegacyPlace {
         unique.into_keys()
     }
 
-    fn write(&self, write: &CgroupWrite) -> IoResult<()> {
+    /// `None` if it is not there, or cannot be read.
+    pub(crate) fn read(&self, controller: &str, file: &str) -> Option<String> {
+        fs::read_to_string(self.directory_of(controller)?.join(file)).ok()
+    }
+
+    pub(crate) fn write(&self, write: &CgroupWrite) -> IoResult<()> {
         let Some(directory) = self.directory_of(&write.controller) else {
             let reason = format!("this host has no {} hierarchy", write.controller);
             return Err(std::io::Error::new(ErrorKind::NotFound, reason));
