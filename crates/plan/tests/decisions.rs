@@ -288,7 +288,11 @@ fn cgroup_views() {
         (&None, &path("/sys/fs/cgroup/cpu,cpuacct")),
         "the host's own"
     );
-    let (CgroupView::Legacy { hierarchies }, false) = view(private, json!([]), &hybrid_host()) else { panic!("not writable v1") };
+    let runtimes = view(private.clone(), json!([]), &hybrid_host());
+    assert!(runtimes.1, "the namespace begins at the runtime's own cgroups: {runtimes:?}");
+    let mut placed = private;
+    placed["cgroupsPath"] = json!("/a");
+    let (CgroupView::Legacy { hierarchies }, false) = view(placed, json!([]), &hybrid_host()) else { panic!("not writable v1") };
     assert_eq!(hierarchies[0].mount_options.as_deref().unwrap(), ["cpu", "cpuacct"]);
     assert_eq!(hierarchies[2].mount_options.as_deref().unwrap(), ["none", "name=systemd"]);
     assert!(hierarchies[2].links.is_empty());
