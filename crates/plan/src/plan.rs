@@ -80,6 +80,13 @@ pub struct Recorded {
     pub reason: String,
 }
 
+impl Recorded {
+    /// Whether it is logged as a warning too: a capability that cannot be granted (config.md, "capabilities": MUST).
+    pub fn warns(&self) -> bool {
+        self.field.contains("/capabilities/")
+    }
+}
+
 /// How the runtime's binary is kept out of the container's reach (CVE-2019-5736).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

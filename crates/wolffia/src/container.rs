@@ -99,6 +99,14 @@ impl Container {
         &self.record.launch.recorded
     }
 
+    /// Says what has to be said of a container that was made. Not before, because Podman reads a failure's log as one record.
+    pub(crate) fn warned(self) -> Self {
+        for missing in self.recorded().iter().filter(|missing| missing.warns()) {
+            crate::warn(&format!("{}: {}", missing.field, missing.reason));
+        }
+        self
+    }
+
     /// Host pid of the container's first process; `None` once it has ended.
     pub fn pid(&self) -> Result<Option<Pid>> {
         Ok(match self.status()? {
