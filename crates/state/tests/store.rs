@@ -506,3 +506,29 @@ fn a_killed_creator_leaves_its_id_to_the_next() {
     heir.commit(&record("c1", 0, Phase::Created)).unwrap();
     assert!(matches!(reserve(&store, "c1"), Err(StateError::AlreadyExists { .. })));
 }
+
+/// Debian gives every user a group of their own and the umask 002, but others may have joined it since.
+#[test]
+fn a_root_that_the_group_can_write_is_made_private_while_it_is_empty() {
+    let scratch = Scratch::new();
+    let root = scratch.0.join("mine");
+    let make = |bits: u32| {
+        std::fs::create_dir(&root).unwrap();
+        std::fs::set_permissions(&root, Permissions::from_mode(bits)).unwrap();
+    };
+    make(0o775);
+    assert!(matches!(Store::open(&root, false), Err(StateError::UnsafeRoot { .. })), "who only looks changes nothing");
+    drop(Store::open(&root, true).unwrap());
+    assert_eq!(mode(&root), 0o700);
+    std::fs::set_permissions(&root, Permissions::from_mode(0o775)).unwrap();
+    std::fs::create_dir(root.join("c1")).unwrap();
+    assert!(Store::open(&root, true).unwrap_err().to_string().contains("chmod go-w"), "who made what is in it?");
+    assert_eq!(mode(&root), 0o775);
+    std::fs::remove_dir(root.join("c1")).unwrap();
+    for shared in [0o2775, 0o777, 0o1777] {
+        std::fs::remove_dir(&root).unwrap();
+        make(shared);
+        assert!(matches!(Store::open(&root, true), Err(StateError::UnsafeRoot { .. })), "{shared:o}");
+        assert_eq!(mode(&root), shared);
+    }
+}
