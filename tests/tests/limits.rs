@@ -225,9 +225,38 @@ fn what_a_container_uses_is_told() {
         let events = case.wolffia().args(["events", "--interval=50ms", &id]).spawn();
         assert!(wait_until(PATIENCE, || events.stdout().lines().count() >= 2), "statistics again and again");
         case.wolffia().args(["kill", &id, "KILL"]).run().succeeds();
-        events.wait(PATIENCE).succeeds();
+        assert!(!events.wait(PATIENCE).succeeds().contains("oom"), "its end is none");
         let stopped = case.wolffia().args(["events", "--stats", &id]).run();
         assert!(stopped.code() == 1 && stopped.stderr.contains(&format!("container with id {id} is not running")), "{stopped}");
+    });
+}
+
+/// A process that takes too much is told of while others go on: with version 1 too, and where there is nothing else.
+#[test]
+fn memory_that_runs_out_is_told() {
+    scenario(ROOT, |case| {
+        let tell = |view: &str| {
+            let (bundle, _) = limited(case, &MEMORY_MAX, "", json!({ "memory": { "limit": MEMORY, "swap": MEMORY } }));
+            bundle.args(&["sleep", "300"]);
+            let id = case.started(&bundle);
+            let events = case.wolffia().args(["events", "--interval=50ms", &id]).spawn();
+            assert!(wait_until(PATIENCE, || events.stdout().contains("stats")), "{view}: it is watched");
+            let hog = "x=$(head -c 300000000 /dev/zero | tr '\\000' x); echo survived";
+            let outcome = case.wolffia().args(["exec", &id, "sh", "-c", hog]).run();
+            assert!(!outcome.stdout.contains("survived"), "{view}: {outcome}");
+            let told = || events.stdout().contains(&format!("{{\"type\":\"oom\",\"id\":\"{id}\"}}"));
+            assert!(wait_until(PATIENCE, told), "{view}: {}", events.stdout());
+            case.wolffia().args(["kill", &id, "KILL"]).run().succeeds();
+            events.wait(PATIENCE).succeeds();
+            case.wolffia().args(["delete", &id]).run().succeeds();
+        };
+        tell("as it is");
+        let unified = Path::new("/sys/fs/cgroup/unified");
+        if unified.join("cgroup.procs").exists() {
+            case.program("mount").args(["-t", "tmpfs", "none"]).arg(unified).run().succeeds();
+            tell("without version 2");
+            case.program("umount").arg(unified).run().succeeds();
+        }
     });
 }
 

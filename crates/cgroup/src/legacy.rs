@@ -10,7 +10,7 @@ use cgroups_rs::fs::{Cgroup as Hierarchies, Subsystem, hierarchies};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{ErrorKind, Result as IoResult};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use wolffia_plan::resources::{CgroupWrite, IfAbsent};
@@ -173,6 +173,16 @@ impl LegacyPlace {
             };
             fs::create_dir_all(other.path.as_path()).map_err(failed)
         })
+    }
+
+    /// Counts from now on when its memory runs out; with the directory. `None` where memory is not of version 1.
+    pub(crate) fn watch_memory(&self) -> Result<Option<(PathBuf, OwnedFd)>, CgroupError> {
+        let Some(directory) = self.directory_of("memory") else { return Ok(None) };
+        let path = || directory.display().to_string();
+        let failed = |source| CgroupError::Failed { act: "watch the memory of", path: path(), source };
+        let opened = sys::fd::open(&directory, DIRECTORY, 0).map_err(failed)?;
+        let counter = sys::cgroupfs::on_out_of_memory(opened.as_fd()).map_err(failed)?;
+        Ok(Some((directory, counter)))
     }
 
     /// `None` if it is not there, or cannot be read.
