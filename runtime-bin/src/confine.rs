@@ -50,7 +50,6 @@ const TO_LOG: &[i64] = &[libc::SYS_openat, libc::SYS_lseek];
 
 /// For the container's directory and its cgroup.
 const TO_DELETE: &[i64] = &[
-    libc::SYS_clock_nanosleep,
     libc::SYS_fgetxattr,
     libc::SYS_flock,
     libc::SYS_fstat,

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use wolffia::sys::pidfd::{self, ExitStatus};
 use wolffia::sys::tty::{self, SavedTermios};
-use wolffia::sys::{file, poll, signals};
+use wolffia::sys::{file, poll, process, signals};
 use wolffia::{Kept, Readiness, Remains, Running};
 
 /// A process that ends within this time is not worth being confined beside, which takes a quarter of a millisecond: where there is no
@@ -96,8 +96,9 @@ impl Foreground {
             if let Some(copier) = copier.as_mut() {
                 copier.copy(ready.get(fixed..).unwrap_or_default())?;
             }
+            // This process is the service, as with runc: it ends with the container's status, hands on what it is sent, and deletes.
             if let Some(readiness) = readiness.filter(|_| ready.get(2) == Some(&true))
-                && told(readiness.forward_one(running.pid))
+                && told(readiness.forward_one(process::getpid()))
             {
                 return Ok(None);
             }

@@ -220,3 +220,36 @@ fn delete_with_force_does_not_wait_for_a_hook_of_start() {
         case.wolffia().args(["state", &id]).run().fails(1, "container does not exist");
     });
 }
+
+/// The host's hook goes on, and so does who waits for it; the id is free meanwhile, and whoever has it next is spared.
+#[test]
+fn delete_with_force_does_not_wait_for_a_poststart_hook() {
+    scenario(ANYBODY, |case| {
+        let directory = case.directory("hooks");
+        let bundle = case.shell("exec sleep 300");
+        let begun = directory.join("begun");
+        for subcommand in ["start", "run"] {
+            let id = case.id();
+            let hangs = hook(&format!("echo $$ > {}; exec sleep 300", begun.display()));
+            bundle.edit(|config| config["hooks"] = json!({ "poststart": [hangs] }));
+            let waiting = if subcommand == "start" {
+                case.call_on("create", &bundle, &id).run().succeeds();
+                case.wolffia().args(["start", &id]).spawn()
+            } else {
+                case.call_on("run", &bundle, &id).arg("--detach").spawn()
+            };
+            let hook: i32 = case.wait_for_file(&begun).trim().parse().unwrap();
+            let begin = Instant::now();
+            case.wolffia().args(["delete", "--force", &id]).run().succeeds();
+            assert!(begin.elapsed() < Duration::from_secs(10), "{subcommand}: {:?}", begin.elapsed());
+            bundle.edit(|config| config["hooks"] = json!({}));
+            case.call_on("run", &bundle, &id).arg("--detach").run().succeeds();
+
+            case.program("kill").arg(hook.to_string()).run().succeeds();
+            waiting.wait(Duration::from_secs(10)).fails(1, "poststart");
+            assert_eq!(case.state(&id)["status"], "running", "{subcommand}");
+            case.wolffia().args(["delete", "--force", &id]).run().succeeds();
+            std::fs::remove_file(&begun).unwrap();
+        }
+    });
+}

@@ -8,7 +8,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
-use wolffia_tests::{ANYBODY, Bundle, Case, Outcome, Value, json, scenario};
+use wolffia_tests::{ANYBODY, Bundle, Case, Outcome, ROOT, Value, json, scenario};
 
 /// The first kernel that has everything that is tested here (Linux 6.12).
 const ABI: u32 = 6;
@@ -382,13 +382,41 @@ fn a_file_of_rules() {
         let bundle = case.shell("echo started");
         let fifo = bundle.path().join("fifo");
         case.program("mkfifo").arg(&fifo).run().succeeds();
-        for (file, words) in
-            [("fifo", "it is a"), ("/dev/zero", "it is a"), ("/etc/passwd", "no valid JSON at line 1"), (".", "it is a")]
-        {
+        std::fs::write(bundle.path().join("secret"), "root:x:0:0").unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", bundle.path().join("link")).unwrap();
+        for (file, words) in [
+            ("fifo", "it is a"),
+            ("secret", "no valid JSON at line 1"),
+            (".", "it is a"),
+            ("link", "No such file"),
+            ("../../../../../../etc/passwd", "No such file"),
+            ("/etc/passwd", "/etc/passwd, which is not in the bundle"),
+            ("/dev/zero", "put the file into the bundle"),
+        ] {
             bundle.edit(|config| config["annotations"]["io.wolffia.landlock"] = json!(file));
             let told = case.run(&bundle).fails(1, words);
             assert!(!told.contains("root:x"), "{told}");
         }
+    });
+}
+
+/// An engine's caller has no bundle to put files into.
+#[test]
+fn rules_that_the_administrator_keeps() {
+    scenario(ROOT, |case| {
+        skip_without_landlock(case);
+        let bundle = case.shell("cat /etc/group");
+        let rules = r#"{ "ruleset": [{ "handledAccessFs": ["read_file"] }],
+            "pathBeneath": [{ "allowedAccess": ["read_file"], "parent": ["/bin", "/proc"] }] }"#;
+        std::fs::write(bundle.path().join("rules"), rules).unwrap();
+        bundle.edit(|config| config["annotations"]["io.wolffia.landlock"] = json!("/etc/wolffia/landlock/web.json"));
+        let script = format!(
+            "mount -t tmpfs none /etc; mkdir -p /etc/wolffia/landlock; cp {}/rules /etc/wolffia/landlock/web.json; exec \"$@\"",
+            bundle.path().display()
+        );
+        let call = case.program("unshare").args(["--mount", "--propagation=private", "sh", "-c", &script, "sh"]);
+        let call = call.arg(case.binary()).arg("--root").arg(case.root()).arg("run").arg("--bundle").arg(bundle.path());
+        call.arg(case.id()).run().fails(1, "can't open '/etc/group': Permission denied");
     });
 }
 

@@ -164,6 +164,53 @@ fn limits_change_while_the_container_runs() {
     });
 }
 
+/// The limits before the one that fails are what they were, and so is what the next update starts from.
+#[test]
+fn an_update_that_fails_changes_nothing() {
+    scenario(ROOT, |case| {
+        let resources = json!({ "memory": { "limit": MEMORY }, "pids": { "limit": 17 }, "cpu": { "cpus": "0" } });
+        let (bundle, cgroup) = limited(case, &MEMORY_MAX, "", resources);
+        bundle.args(&["sleep", "300"]);
+        let id = case.started(&bundle);
+        let kept = || std::fs::read_to_string(case.root().join(&id).join("config.json")).unwrap();
+        let before = kept();
+        let change = ["--memory=96M", "--pids-limit=5", "--blkio-weight=500", "--cpuset-cpus=4000"];
+        case.wolffia().arg("update").args(change).arg(&id).run().fails(1, "cpuset.cpus");
+        let now = (MEMORY_MAX.read(&cgroup), PIDS_MAX.read(&cgroup), CPUS.read(&cgroup));
+        assert_eq!(now, (MEMORY.to_string(), "17".to_owned(), "0".to_owned()));
+        assert_eq!(kept(), before);
+        case.wolffia().args(["update", "--memory=96M", &id]).run().succeeds();
+        assert_eq!(MEMORY_MAX.read(&cgroup), (96 << 20).to_string());
+    });
+}
+
+#[test]
+fn updates_take_turns() {
+    scenario(ROOT, |case| {
+        let (bundle, cgroup) = limited(case, &PIDS_MAX, "", json!({ "pids": { "limit": 17 } }));
+        bundle.args(&["sleep", "300"]);
+        let id = case.started(&bundle);
+        let lock = std::fs::File::options().read(true).write(true).open(case.root().join(&id).join("lock")).unwrap();
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        let mut update = case.wolffia().args(["update", "--pids-limit=21", &id]).spawn();
+        assert!(!wait_until(Duration::from_millis(500), || update.has_ended()), "another command is at work");
+        assert_eq!(PIDS_MAX.read(&cgroup), "17");
+        drop(lock);
+        update.wait(PATIENCE).succeeds();
+        assert_eq!(PIDS_MAX.read(&cgroup), "21");
+        // Each says something else, and what each says is kept.
+        let changes = ["--pids-limit=31", "--memory=96M", "--cpu-period=50000", "--cpu-share=77", "--cpuset-cpus=0"];
+        let updates = changes.map(|change| case.wolffia().args(["update", change, &id]).spawn());
+        updates.into_iter().for_each(|update| drop(update.wait(PATIENCE).succeeds()));
+        let kept = std::fs::read(case.root().join(&id).join("config.json")).unwrap();
+        let kept: Value = serde_json::from_slice(&kept).unwrap();
+        let kept = &kept["linux"]["resources"];
+        let what = (&kept["pids"]["limit"], &kept["memory"]["limit"], &kept["cpu"]);
+        let cpu = json!({ "period": 50000, "shares": 77, "cpus": "0" });
+        assert_eq!(what, (&json!(31), &json!(96 << 20), &cpu));
+    });
+}
+
 #[test]
 fn what_a_container_uses_is_told() {
     scenario(ROOT, |case| {
@@ -178,9 +225,38 @@ fn what_a_container_uses_is_told() {
         let events = case.wolffia().args(["events", "--interval=50ms", &id]).spawn();
         assert!(wait_until(PATIENCE, || events.stdout().lines().count() >= 2), "statistics again and again");
         case.wolffia().args(["kill", &id, "KILL"]).run().succeeds();
-        events.wait(PATIENCE).succeeds();
+        assert!(!events.wait(PATIENCE).succeeds().contains("oom"), "its end is none");
         let stopped = case.wolffia().args(["events", "--stats", &id]).run();
         assert!(stopped.code() == 1 && stopped.stderr.contains(&format!("container with id {id} is not running")), "{stopped}");
+    });
+}
+
+/// A process that takes too much is told of while others go on: with version 1 too, and where there is nothing else.
+#[test]
+fn memory_that_runs_out_is_told() {
+    scenario(ROOT, |case| {
+        let tell = |view: &str| {
+            let (bundle, _) = limited(case, &MEMORY_MAX, "", json!({ "memory": { "limit": MEMORY, "swap": MEMORY } }));
+            bundle.args(&["sleep", "300"]);
+            let id = case.started(&bundle);
+            let events = case.wolffia().args(["events", "--interval=50ms", &id]).spawn();
+            assert!(wait_until(PATIENCE, || events.stdout().contains("stats")), "{view}: it is watched");
+            let hog = "x=$(head -c 300000000 /dev/zero | tr '\\000' x); echo survived";
+            let outcome = case.wolffia().args(["exec", &id, "sh", "-c", hog]).run();
+            assert!(!outcome.stdout.contains("survived"), "{view}: {outcome}");
+            let told = || events.stdout().contains(&format!("{{\"type\":\"oom\",\"id\":\"{id}\"}}"));
+            assert!(wait_until(PATIENCE, told), "{view}: {}", events.stdout());
+            case.wolffia().args(["kill", &id, "KILL"]).run().succeeds();
+            events.wait(PATIENCE).succeeds();
+            case.wolffia().args(["delete", &id]).run().succeeds();
+        };
+        tell("as it is");
+        let unified = Path::new("/sys/fs/cgroup/unified");
+        if unified.join("cgroup.procs").exists() {
+            case.program("mount").args(["-t", "tmpfs", "none"]).arg(unified).run().succeeds();
+            tell("without version 2");
+            case.program("umount").arg(unified).run().succeeds();
+        }
     });
 }
 

@@ -106,3 +106,32 @@ fn what_is_wrong_on_the_command_line_is_said() {
         assert!(case.wolffia().args(["run", "--help"]).run().succeeds().contains("--bundle"));
     });
 }
+
+/// config.md, "capabilities": what cannot be granted must be logged as a warning, and should not fail. Not in a log for machines
+/// unless they ask for warnings: Podman reads that as one record, the error.
+#[test]
+fn a_capability_that_cannot_be_granted_is_warned_of() {
+    scenario(ANYBODY, |case| {
+        let bundle = case.shell("true");
+        bundle.edit(|config| config["process"]["capabilities"]["bounding"] = json!(["CAP_KILL", "CAP_NO_SUCH_THING"]));
+        let log = case.path("log");
+        let create = |flags: &[&str]| {
+            let call = case.wolffia().arg("--log").arg(&log).args(flags).args(["create", "--bundle"]).arg(bundle.path());
+            let outcome = call.arg(case.id()).run();
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            let _absent = std::fs::remove_file(&log);
+            (outcome, text)
+        };
+        let (outcome, text) = create(&[]);
+        outcome.succeeds();
+        assert!(text.contains("level=warning") && text.contains("capability CAP_NO_SUCH_THING"), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let (outcome, text) = create(&["--log-format", "json"]);
+        outcome.succeeds();
+        assert_eq!(text, "");
+        bundle.args(&["nosuchprogram"]);
+        let (outcome, text) = create(&[]);
+        outcome.fails(1, "nosuchprogram");
+        assert!(!text.contains("warning"), "{text}");
+    });
+}

@@ -162,6 +162,19 @@ fn the_planner_touches_nothing() {
     }
 }
 
+/// A wait has something that ends it; who only looks again and again is late, or busy.
+#[test]
+fn nothing_sleeps() {
+    for path in files(&top().join("crates"), ".rs").into_iter().chain(files(&top().join("runtime-bin"), ".rs")) {
+        if relative(&path).contains("/tests/") {
+            continue;
+        }
+        for (number, line) in code(&read(&path)).lines().enumerate() {
+            assert!(!mentions(line, "thread::sleep"), "{}:{}: {line}", relative(&path), number + 1);
+        }
+    }
+}
+
 /// A path of the machine that built this would work nowhere else.
 #[test]
 fn files_name_no_machine() {

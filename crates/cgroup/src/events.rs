@@ -63,6 +63,6 @@ pub(crate) fn wait(dir: Dir<'_>, event: Event, at_most: Duration) -> Result<(), 
                 cure: event.cure(),
             });
         }
-        sys::cgroupfs::wait_change(&[file.as_fd()], left).map_err(failed)?;
+        sys::cgroupfs::wait_change(&[file.as_fd()], &[], left).map_err(failed)?;
     }
 }

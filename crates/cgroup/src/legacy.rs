@@ -7,14 +7,14 @@ use crate::files::DIRECTORY;
 use crate::{CgroupError, tree};
 use cgroups_rs::CgroupPid;
 use cgroups_rs::fs::{Cgroup as Hierarchies, Subsystem, hierarchies};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{ErrorKind, Result as IoResult};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use wolffia_plan::LegacyCgroups;
 use wolffia_plan::resources::{CgroupWrite, IfAbsent};
+use wolffia_plan::{LegacyCgroups, LegacyDirectory};
 use wolffia_sys::{self as sys, Pid};
 
 /// Deepest tree of cgroups below a container's that is removed with it.
@@ -24,6 +24,9 @@ const DEPTH: usize = 32;
 #[derive(Debug)]
 pub struct LegacyPlace {
     hierarchies: Hierarchies,
+    /// In hierarchies that cgroups-rs does not know, `misc` and named ones: nothing is limited there, but who is left out of them
+    /// would see, and be in, the runtime's own.
+    others: Vec<LegacyDirectory>,
     /// Written down before they were made: who is killed in between cannot mark them.
     made: Vec<PathBuf>,
 }
@@ -33,7 +36,11 @@ impl LegacyPlace {
     pub fn open(place: &LegacyCgroups) -> Self {
         let starts = place.starts.iter().map(|(controller, start)| (controller.clone(), start.clone())).collect();
         let v1 = Box::new(hierarchies::V1::new());
-        Self { hierarchies: Hierarchies::load_with_relative_paths(v1, &place.path, starts), made: Vec::new() }
+        let hierarchies = Hierarchies::load_with_relative_paths(v1, &place.path, starts);
+        let known: Vec<String> = hierarchies.subsystems().iter().map(Subsystem::controller_name).collect();
+        let unknown = |one: &&LegacyDirectory| !one.controllers.iter().any(|controller| known.contains(controller));
+        let others = place.directories.iter().filter(unknown).cloned().collect();
+        Self { hierarchies, others, made: Vec::new() }
     }
 
     /// With the list that [`LegacyPlace::missing`] gave before it was created: these are removed with it.
@@ -69,7 +76,7 @@ impl LegacyPlace {
     /// Makes the directories. A new cpuset gets its parent's processors and memory, without which nobody can be in it.
     pub fn create(&self) -> Result<(), CgroupError> {
         let missing = self.missing();
-        let made = self.hierarchies.create().map_err(|error| self.failed("make", &error));
+        let made = self.hierarchies.create().map_err(|error| self.failed("make", &error)).and_then(|()| self.create_others());
         for directory in missing.iter().filter(|directory| directory.exists()) {
             let failed = |source| CgroupError::Failed { act: "mark", path: directory.display().to_string(), source };
             mark(directory).map_err(failed)?;
@@ -93,15 +100,15 @@ impl LegacyPlace {
 
     /// Moves the process `pid` into every one of them.
     pub fn add(&self, pid: Pid) -> Result<(), CgroupError> {
-        let pid = CgroupPid::from(u64::from(pid.get().unsigned_abs()));
-        self.hierarchies.add_task_by_tgid(pid).map_err(|error| self.failed("enter", &error))
+        let task = CgroupPid::from(u64::from(pid.get().unsigned_abs()));
+        self.hierarchies.add_task_by_tgid(task).map_err(|error| self.failed("enter", &error))?;
+        self.others.iter().try_for_each(|other| join(other.path.as_path(), pid))
     }
 
     /// `path` for each of the `controllers`, or for all hierarchies if none is named, as [`LegacyPlace::add_below`] takes it.
     pub fn below(&self, controllers: &[&str], path: &str) -> Result<Vec<(String, String)>, CgroupError> {
         let path = tree::names_below(path)?.join("/");
-        let all = self.hierarchies.subsystems().iter().map(Subsystem::controller_name);
-        let known: Vec<String> = all.collect();
+        let known: Vec<String> = self.named().into_keys().collect();
         if let Some(unknown) = controllers.iter().find(|one| !known.iter().any(|name| name == *one)) {
             return Err(CgroupError::NoSuchController { controller: (*unknown).to_owned() });
         }
@@ -114,13 +121,9 @@ impl LegacyPlace {
         if below.is_empty() {
             return self.add(pid);
         }
-        for hierarchy in self.hierarchies.subsystems() {
-            let path = below.get(&hierarchy.controller_name()).map_or("", String::as_str);
-            let file = hierarchy.to_controller().path().join(path).join("cgroup.procs");
-            let pid = pid.get();
-            put(&file, &pid.to_string()).map_err(|source| CgroupError::Join { pid, file, source })?;
-        }
-        Ok(())
+        self.named()
+            .iter()
+            .try_for_each(|(controller, directory)| join(&directory.join(below.get(controller).map_or("", String::as_str)), pid))
     }
 
     /// Removes every one of them that was made for a container, what that made below, and what was made above and is in use by
@@ -150,12 +153,44 @@ impl LegacyPlace {
 
     fn directories(&self) -> impl Iterator<Item = PathBuf> {
         // cpu and cpuacct are one directory.
-        let unique: BTreeMap<PathBuf, ()> =
-            self.hierarchies.subsystems().iter().map(|one| (one.to_controller().path().to_owned(), ())).collect();
-        unique.into_keys()
+        self.named().into_values().collect::<BTreeSet<_>>().into_iter()
     }
 
-    fn write(&self, write: &CgroupWrite) -> IoResult<()> {
+    /// The directories by the names of controllers and hierarchies.
+    fn named(&self) -> BTreeMap<String, PathBuf> {
+        let known =
+            self.hierarchies.subsystems().iter().map(|one| (one.controller_name(), one.to_controller().path().to_owned()));
+        let other = |one: &LegacyDirectory| one.controllers.first().map(|name| (name.clone(), one.path.as_path().to_owned()));
+        known.chain(self.others.iter().filter_map(other)).collect()
+    }
+
+    fn create_others(&self) -> Result<(), CgroupError> {
+        self.others.iter().try_for_each(|other| {
+            let failed = |error: std::io::Error| CgroupError::Legacy {
+                act: "make",
+                path: other.path.to_string(),
+                reason: error.to_string(),
+            };
+            fs::create_dir_all(other.path.as_path()).map_err(failed)
+        })
+    }
+
+    /// Counts from now on when its memory runs out; with the directory. `None` where memory is not of version 1.
+    pub(crate) fn watch_memory(&self) -> Result<Option<(PathBuf, OwnedFd)>, CgroupError> {
+        let Some(directory) = self.directory_of("memory") else { return Ok(None) };
+        let path = || directory.display().to_string();
+        let failed = |source| CgroupError::Failed { act: "watch the memory of", path: path(), source };
+        let opened = sys::fd::open(&directory, DIRECTORY, 0).map_err(failed)?;
+        let counter = sys::cgroupfs::on_out_of_memory(opened.as_fd()).map_err(failed)?;
+        Ok(Some((directory, counter)))
+    }
+
+    /// `None` if it is not there, or cannot be read.
+    pub(crate) fn read(&self, controller: &str, file: &str) -> Option<String> {
+        fs::read_to_string(self.directory_of(controller)?.join(file)).ok()
+    }
+
+    pub(crate) fn write(&self, write: &CgroupWrite) -> IoResult<()> {
         let Some(directory) = self.directory_of(&write.controller) else {
             let reason = format!("this host has no {} hierarchy", write.controller);
             return Err(std::io::Error::new(ErrorKind::NotFound, reason));
@@ -191,6 +226,11 @@ fn is_marked(directory: &Path) -> bool {
         Err(error) => error.is(sys::Errno::ENOENT),
         Ok(marked) => marked,
     }
+}
+
+fn join(directory: &Path, pid: Pid) -> Result<(), CgroupError> {
+    let (file, pid) = (directory.join("cgroup.procs"), pid.get());
+    put(&file, &pid.to_string()).map_err(|source| CgroupError::Join { pid, file, source })
 }
 
 fn put(file: &Path, value: &str) -> IoResult<()> {

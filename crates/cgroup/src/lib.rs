@@ -16,6 +16,7 @@ mod processes;
 pub mod stats;
 mod systemd;
 mod tree;
+mod undo;
 mod watch;
 
 pub use cgroup::Cgroup;
@@ -23,4 +24,5 @@ pub use error::CgroupError;
 pub use legacy::LegacyPlace;
 pub use stats::Stats;
 pub use systemd::Scope;
+pub use undo::Earlier;
 pub use watch::{Happening, Watch};

@@ -135,3 +135,27 @@ fn a_limit_below_the_usage_is_rejected_before_anything_is_written() {
     cgroup.limit(&check(1, "hugetlb.2MB.current")).unwrap();
     cgroup.limit(&check(0, "memory.none")).unwrap();
 }
+
+/// Also what comes after the limit that fails, and what was not there to be read, which is named.
+#[test]
+fn an_update_that_fails_is_undone() {
+    let Some(area) = area("undone") else { return };
+    let cgroup = Cgroup::create(&area.mount, &area.path("c")).unwrap();
+    let read = |file: &str| fs::read_to_string(area.host("c").join(file)).unwrap().trim_end().to_owned();
+    limit(&cgroup, vec![write(MAX, "4194304")]).unwrap();
+    let writes = vec![write(MAX, "0"), write("hugetlb.2MB.rsvd.max", "2097152"), write("cgroup.max.depth", "deep")];
+    let earlier = cgroup.earlier(&writes);
+    limit(&cgroup, writes).unwrap_err();
+    assert_eq!((read(MAX), read("hugetlb.2MB.rsvd.max")), ("0".into(), "2097152".into()));
+    assert_eq!(cgroup.put_back(&earlier), Vec::<String>::new());
+    assert_eq!(
+        (read(MAX), read("hugetlb.2MB.rsvd.max"), read("cgroup.max.depth")),
+        ("4194304".into(), "max".into(), "max".into())
+    );
+
+    fs::write(area.host("cgroup.subtree_control"), "-hugetlb").unwrap();
+    let writes = vec![write(MAX, "0")];
+    let earlier = cgroup.earlier(&writes);
+    limit(&cgroup, writes).unwrap();
+    assert_eq!(cgroup.put_back(&earlier), [MAX]);
+}

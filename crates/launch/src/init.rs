@@ -6,6 +6,7 @@ use crate::console::Console;
 use crate::failure::{Cause, Failure};
 use crate::handshake::{FromInit, InitSide, ToInit};
 use crate::hooks::{self, ByInit, HookState};
+use crate::host_dev::HostDev;
 use crate::paths::{Masks, Places};
 use crate::payload::{self, Program};
 use crate::stage::{Stage, Trace};
@@ -132,6 +133,7 @@ impl Init<'_> {
         // First of all, because from here on nothing that is mounted may show up on the host.
         stage.act(Step::MountsPropagation, String::new, || settings::cut_propagation(plan.root.host_propagation))?;
         let place = || plan.root.path.to_string();
+        let host_dev = stage.act(Step::RootfsOpen, || "/dev".into(), HostDev::find)?;
         let root = stage.act(Step::RootfsOpen, place, || rootfs::open(&plan.root, prepared.root(plan)))?;
         let mut made = Vec::new();
         for mount in &plan.mounts {
@@ -140,17 +142,17 @@ impl Init<'_> {
             made.push((mount, Root::from(mounted)));
         }
         for device in &plan.devices {
-            stage.act(Step::Devices, || device.path.to_string(), || devices::create(&root, device))?;
+            stage.act(Step::Devices, || device.path.to_string(), || devices::create(&root, &host_dev, device))?;
         }
         for link in &plan.device_links {
-            stage.act(Step::DeviceLinks, || link.path.to_string(), || devices::link(&root, link))?;
+            stage.act(Step::DeviceLinks, || link.path.to_string(), || devices::link(&root, &host_dev, link))?;
         }
         let terminal = plan.process.as_ref().and_then(|process| process.terminal.as_ref());
         let console = match terminal {
             None => None,
             Some(terminal) => Some(stage.act(Step::Console, String::new, || -> Result<Console, Cause> {
                 let console = console::open(&root, terminal)?;
-                console.show(&root)?;
+                console.show(&root, &host_dev)?;
                 hand_over(channel, console)
             })?),
         };

@@ -13,6 +13,7 @@ mod fault;
 pub mod handshake;
 mod home;
 mod hooks;
+mod host_dev;
 mod identity;
 mod idmaps;
 mod init;

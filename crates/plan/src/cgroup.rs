@@ -3,7 +3,7 @@
 use crate::host::{CgroupLayout, Host};
 use crate::resources::{IfAbsent, Resources};
 use crate::systemd::plan_scope;
-use crate::{CgroupManager, CgroupPlan, ContainerPath, HostPath, LegacyCgroups, Refusal, Request};
+use crate::{CgroupManager, CgroupPlan, ContainerPath, HostPath, LegacyCgroups, LegacyDirectory, Refusal, Request};
 use std::collections::BTreeMap;
 use wolffia_spec::oci;
 
@@ -98,7 +98,13 @@ fn plan_legacy(
         let parent = cleaned(&hierarchy.own)?.split().map_or_else(ContainerPath::root, |(parent, _)| parent);
         starts.extend(hierarchy.controllers.iter().map(|controller| (controller.clone(), parent.to_string())));
     }
-    Ok(Some(LegacyCgroups { path: path.relative().to_owned(), starts }))
+    let mut place = LegacyCgroups { path: path.relative().to_owned(), starts, directories: Vec::new() };
+    for hierarchy in hierarchies {
+        let whole = cleaned(&place.path_for(&hierarchy.controllers))?;
+        let path = HostPath::new(hierarchy.mount.as_path().join(whole.relative()));
+        place.directories.extend(path.map(|path| LegacyDirectory { controllers: hierarchy.controllers.clone(), path }));
+    }
+    Ok(Some(place))
 }
 
 /// The host's cgroup2 mount and the runtime's own cgroup in it.

@@ -25,10 +25,14 @@ pub(crate) fn plan_view(field: &str, around: &Surroundings) -> Result<CgroupView
     }
 }
 
-/// Whether the view without a cgroup namespace is one of cgroups that are the container's own.
+/// Whether the view is one of cgroups that are the container's own. A cgroup namespace alone makes none: it has the cgroups of the
+/// moment as its roots, which are the runtime's for a container that has no place in the hierarchies of version 1.
 pub(crate) fn shows_own(around: &Surroundings) -> bool {
     match &around.host.cgroups {
-        CgroupLayout::Unified { .. } => matches!(around.cgroup, CgroupPlan::Unified { optional: false, .. }),
+        CgroupLayout::Unified { .. } => {
+            around.namespaces.is_private(NamespaceKind::Cgroup)
+                || matches!(around.cgroup, CgroupPlan::Unified { optional: false, .. })
+        }
         CgroupLayout::Legacy { .. } => around.legacy.is_some(),
         CgroupLayout::Absent => false,
     }

@@ -4,6 +4,7 @@ use crate::host::Host;
 use crate::ids::KnownIds;
 use crate::{
     ContainerPath, Device, DeviceHow, DeviceKind, DeviceLink, Mount, MountKind, NamespaceKind, Namespaces, Recorded, Refusal,
+    Root,
 };
 use wolffia_spec::oci;
 
@@ -26,6 +27,8 @@ const LINKS: &[(&str, &str)] = &[
 const LARGEST_MAJOR: i64 = 0xfff;
 const LARGEST_MINOR: i64 = 0xf_ffff;
 
+const DEV_OF_THE_ROOT: &str = "the root is the host's, and nothing is mounted on /dev";
+
 /// The planned nodes and links.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct DevicePlan {
@@ -34,20 +37,25 @@ pub(crate) struct DevicePlan {
     pub recorded: Vec<Recorded>,
 }
 
-/// Reads `linux.devices` and adds the defaults. Where /dev is bound from the host it stays as the host has it.
+/// Reads `linux.devices` and adds the defaults. A /dev that is the host's stays as the host has it.
 ///
 /// # Errors
 /// Types, numbers and paths that are none.
 pub(crate) fn plan_devices(
     linux: &oci::Linux,
+    root: &Root,
     mounts: &[Mount],
     namespaces: &Namespaces,
     ids: &KnownIds,
     host: &Host,
 ) -> Result<DevicePlan, Refusal> {
-    let bound = mounts.iter().any(|mount| mount.destination.as_str() == "/dev" && matches!(mount.what, MountKind::Bind { .. }));
+    let hosts = why_hosts(root, mounts);
     let by_bind = namespaces.is_private(NamespaceKind::User) || host.in_user_namespace;
     let mut plan = DevicePlan::default();
+    if hosts == Some(DEV_OF_THE_ROOT) {
+        let reason = format!("{DEV_OF_THE_ROOT}: it stays as it is, without default devices and links");
+        plan.recorded.push(Recorded { field: "/root/path".to_owned(), reason });
+    }
     let mut given = Vec::new();
     for (index, device) in linux.devices().iter().flatten().enumerate() {
         let field = format!("/linux/devices/{index}");
@@ -55,9 +63,10 @@ pub(crate) fn plan_devices(
         if planned.path.as_str() == "/dev/ptmx" {
             continue;
         }
-        if bound && planned.path.as_str().starts_with("/dev/") {
-            plan.recorded
-                .push(Recorded { field, reason: "/dev is bound from the host: its nodes are used as they are".to_owned() });
+        if let Some(why) = hosts
+            && planned.path.as_str().starts_with("/dev/")
+        {
+            plan.recorded.push(Recorded { field, reason: format!("{why}: its nodes are used as they are") });
             continue;
         }
         if matches!(planned.how, DeviceHow::Bind { .. })
@@ -69,13 +78,28 @@ pub(crate) fn plan_devices(
         }
         given.push(planned);
     }
-    if !bound {
+    if hosts.is_none() {
         let replaced = |device: &Device| given.iter().any(|other: &Device| other.path == device.path);
         plan.devices = defaults(by_bind).filter(|device| !replaced(device)).collect();
         plan.links = links().collect();
     }
     plan.devices.append(&mut given);
     Ok(plan)
+}
+
+/// Why the container's /dev is the host's own, if it is: what would be made there would be made for the machine. What cannot be
+/// told from the configuration alone, init finds by looking.
+fn why_hosts(root: &Root, mounts: &[Mount]) -> Option<&'static str> {
+    let on_dev = mounts.iter().rev().filter(|mount| mount.destination.as_str() == "/dev");
+    let what = on_dev.map(|mount| &mount.what).find(|what| !matches!(what, MountKind::Remount | MountKind::Propagation));
+    match what {
+        Some(MountKind::Bind { .. }) => Some("/dev is bound from the host"),
+        // The kernel has one for the whole machine, however often it is mounted.
+        Some(MountKind::Filesystem { fstype, .. }) if fstype == "devtmpfs" => Some("/dev is the host's devtmpfs"),
+        Some(_) => None,
+        None if root.path.is_root() => Some(DEV_OF_THE_ROOT),
+        None => None,
+    }
 }
 
 fn defaults(by_bind: bool) -> impl Iterator<Item = Device> {

@@ -192,10 +192,8 @@ fn attributes(options: &MountOptions, what: &MountKind, around: &Surroundings) -
         MountKind::Filesystem { .. } => options.for_new_mount(),
         MountKind::Cgroup(_) => {
             let mut attributes = options.for_new_mount();
-            // What is not the container's own, by its namespace or its place, is the host's: writable only for the asking
-            // (CVE-2023-25809).
-            let own = around.namespaces.is_private(NamespaceKind::Cgroup) || cgroup_view::shows_own(around);
-            if !own && !options.is_writable() {
+            // What is not the container's own is the host's: writable only for the asking (CVE-2023-25809).
+            if !cgroup_view::shows_own(around) && !options.is_writable() {
                 attributes.set |= MOUNT_ATTR_RDONLY;
             }
             attributes

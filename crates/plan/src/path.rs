@@ -22,6 +22,11 @@ impl HostPath {
     pub fn as_path(&self) -> &Path {
         &self.0
     }
+
+    /// Whether this is a way to write "/".
+    pub fn is_root(&self) -> bool {
+        self.0.components().count() == 1
+    }
 }
 
 impl fmt::Display for HostPath {

@@ -4,9 +4,13 @@
 //! kernel's own numbers, so that an executor hands them on as they are. `Plan::outline` (outline.rs)
 //! prints it step by step.
 
+mod accounts;
+
+pub use accounts::{CgroupPlan, LegacyCgroups, LegacyDirectory};
+
 use crate::host::IdRange;
 use crate::resources::Resources;
-use crate::{Actor, ContainerPath, HostPath, Process, SystemdScope};
+use crate::{Actor, ContainerPath, HostPath, Process};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -74,6 +78,13 @@ impl Plan {
 pub struct Recorded {
     pub field: String,
     pub reason: String,
+}
+
+impl Recorded {
+    /// Whether it is logged as a warning too: a capability that cannot be granted (config.md, "capabilities": MUST).
+    pub fn warns(&self) -> bool {
+        self.field.contains("/capabilities/")
+    }
 }
 
 /// How the runtime's binary is kept out of the container's reach (CVE-2019-5736).
@@ -213,41 +224,6 @@ pub enum MapWriter {
 pub enum Setgroups {
     Allow,
     Deny,
-}
-
-/// Where the container's processes are accounted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum CgroupPlan {
-    /// Stay in the runtime's cgroup.
-    Inherited { because: String },
-    /// A cgroup of its own in the cgroup2 hierarchy; `path` is below `mount`.
-    Unified {
-        mount: HostPath,
-        path: String,
-        /// Go on in the runtime's own cgroup when it cannot be made: only for a rootless container that asked for no
-        /// path and no limits, as runc does.
-        optional: bool,
-    },
-    /// A scope of systemd's, which init is put into.
-    Systemd(SystemdScope),
-}
-
-/// The container's place in every cgroup v1 hierarchy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LegacyCgroups {
-    /// Without a leading slash.
-    pub path: String,
-    /// By controller, where `path` starts when it is not the hierarchy's root.
-    pub starts: BTreeMap<String, String>,
-}
-
-impl LegacyCgroups {
-    /// Whole, for a hierarchy with these controllers.
-    pub fn path_for(&self, controllers: &[String]) -> String {
-        let start = controllers.iter().find_map(|controller| self.starts.get(controller));
-        format!("{}/{}", start.map_or("", |start| start.trim_end_matches('/')), self.path)
-    }
 }
 
 /// A line of /proc/PID/timens_offsets.

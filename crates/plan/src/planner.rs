@@ -35,9 +35,9 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
     if let Some(label) = &mount_label {
         labels::label_mounts(&mut mounts, label);
     }
-    let mut device_plan = devices::plan_devices(linux, &mounts, &namespaces, &known_ids, host)?;
-    recorded.append(&mut device_plan.recorded);
     let root = root::plan_root(spec, linux, &namespaces, request, host)?;
+    let mut device_plan = devices::plan_devices(linux, &root, &mounts, &namespaces, &known_ids, host)?;
+    recorded.append(&mut device_plan.recorded);
     // Where no device program bounds it, CAP_MKNOD opens every device of the host, unless a user namespace makes it harmless.
     let bounded = resources.devices.is_some() || resources.legacy.iter().any(|write| write.controller == "devices");
     let unbounded = !bounded && !around.in_user_namespace();

@@ -288,7 +288,11 @@ fn cgroup_views() {
         (&None, &path("/sys/fs/cgroup/cpu,cpuacct")),
         "the host's own"
     );
-    let (CgroupView::Legacy { hierarchies }, false) = view(private, json!([]), &hybrid_host()) else { panic!("not writable v1") };
+    let runtimes = view(private.clone(), json!([]), &hybrid_host());
+    assert!(runtimes.1, "the namespace begins at the runtime's own cgroups: {runtimes:?}");
+    let mut placed = private;
+    placed["cgroupsPath"] = json!("/a");
+    let (CgroupView::Legacy { hierarchies }, false) = view(placed, json!([]), &hybrid_host()) else { panic!("not writable v1") };
     assert_eq!(hierarchies[0].mount_options.as_deref().unwrap(), ["cpu", "cpuacct"]);
     assert_eq!(hierarchies[2].mount_options.as_deref().unwrap(), ["none", "name=systemd"]);
     assert!(hierarchies[2].links.is_empty());
@@ -378,6 +382,29 @@ fn devices_where_dev_is_the_hosts() {
     assert_eq!(plan.devices.iter().map(|device| device.path.as_str()).collect::<Vec<_>>(), ["/run/p"]);
     assert!(plan.device_links.is_empty());
     assert_eq!(plan.recorded[0].field, "/linux/devices/0");
+}
+
+/// There may be no mount that says so: a root that is the host's brings the host's /dev along, and devtmpfs is one for the machine.
+#[test]
+fn devices_where_dev_comes_with_the_hosts_root() {
+    let made = |root: &str, mounts: Value| {
+        let mut config = config(mounts, json!({}));
+        config["root"]["path"] = json!(root);
+        let plan = plan(&config, &request(), &root_host()).unwrap();
+        assert_eq!(plan.devices.is_empty(), plan.device_links.is_empty());
+        (!plan.devices.is_empty(), plan.recorded.iter().any(|missing| missing.field == "/root/path"))
+    };
+    let on_dev = |fstype: &str| json!([{ "destination": "/dev", "type": fstype }]);
+    for root in ["/", "//", "/."] {
+        assert_eq!(made(root, json!([])), (false, true), "{root}");
+        assert_eq!(made(root, json!([{ "destination": "/dev/shm", "type": "tmpfs" }])), (false, true), "{root}");
+        assert_eq!(made(root, on_dev("tmpfs")), (true, false), "{root}");
+    }
+    assert_eq!(made("rootfs", json!([])), (true, false));
+    assert_eq!(made("rootfs", on_dev("devtmpfs")), (false, false));
+    let covered =
+        json!([{ "destination": "/dev", "source": "/dev", "options": ["bind"] }, { "destination": "/dev", "type": "tmpfs" }]);
+    assert_eq!(made("rootfs", covered), (true, false), "what is on top counts");
 }
 
 fn environment(env: Value, uid: u32) -> Vec<String> {

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use wolffia_sys::Errno;
 use wolffia_sys::fd::{self, FileKind, OFlags};
+use wolffia_sys::{Errno, poll};
 
 pub(crate) const LOCK: &str = "lock";
 pub(crate) const RECORD: &str = "state.json";
@@ -19,8 +19,6 @@ const START_SOCKET: &str = "start.sock";
 const FILE_MODE: u32 = 0o600;
 /// Room for a configuration with megabytes of annotations; nothing that we read back may fill our memory.
 const FILE_LIMIT: usize = 16 << 20;
-/// flock(2) has no timeout and a descriptor that could be polled, so waiting for it means asking again.
-const LOCK_RETRY: Duration = Duration::from_millis(5);
 
 /// The directory `ROOT/ID`.
 #[derive(Debug)]
@@ -104,36 +102,60 @@ impl Dir {
 
     /// Takes the lock, waiting at most `patience` for another command to give it up.
     ///
+    /// The lock file is a pipe, because flock(2) has no timeout and no descriptor that could be polled. Whoever holds or tries the
+    /// lock has it open for writing, so its readers are hung up on when the last of them is gone, and the kernel takes the lock
+    /// away before it closes the pipe: after the hang-up somebody can have it, and none is missed by who opened it before asking.
+    ///
     /// # Errors
     /// [`StateError::Busy`] after that time; [`StateError::NotFound`] if the container was deleted meanwhile.
     pub fn lock(&self, patience: Duration) -> Result<Lock, StateError> {
+        if let Some(lock) = self.try_lock(LockFile::Expect)? {
+            return self.linked(lock);
+        }
         let deadline = Instant::now() + patience;
         loop {
+            // Anew each time: another container may have made another lock in the same directory.
+            let waiting = self.open_lock(OFlags::RDONLY)?;
             if let Some(lock) = self.try_lock(LockFile::Expect)? {
-                return if is_linked(&lock, self)? { Ok(lock) } else { Err(StateError::NotFound { id: self.id.clone() }) };
+                return self.linked(lock);
             }
-            if Instant::now() >= deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 return Err(StateError::Busy { id: self.id.clone(), waited: patience });
             }
-            std::thread::sleep(LOCK_RETRY);
+            poll::wait_hangup(&waiting, Some(left)).context("wait for", || self.path.join(LOCK))?;
         }
     }
 
     /// `None` if somebody else holds the lock.
     pub(crate) fn try_lock(&self, file: LockFile) -> Result<Option<Lock>, StateError> {
         let path = || self.path.join(LOCK);
-        let create = if file == LockFile::Make { OFlags::CREATE } else { OFlags::empty() };
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | create;
-        let file = match fd::openat(&self.fd, LOCK, flags, FILE_MODE) {
-            // With CREATE too: nothing can be made in a directory that was removed.
-            Err(error) if error.is(Errno::ENOENT) => return Err(StateError::NotFound { id: self.id.clone() }),
-            outcome => outcome.context("open", path)?,
-        };
+        if file == LockFile::Make {
+            match fd::mkfifoat(&self.fd, LOCK, FILE_MODE) {
+                Err(error) if error.is(Errno::EEXIST) => {}
+                // Nothing can be made in a directory that was removed.
+                Err(error) if error.is(Errno::ENOENT) => return Err(StateError::NotFound { id: self.id.clone() }),
+                outcome => outcome.context("make", path)?,
+            }
+        }
+        let file = self.open_lock(OFlags::RDWR)?;
         match fd::flock(&file, true, false) {
             Ok(()) => Ok(Some(Lock(file))),
             Err(error) if error.is(Errno::EAGAIN) => Ok(None),
             Err(source) => Err(StateError::Kernel { act: "lock", object: path(), source }),
         }
+    }
+
+    fn open_lock(&self, access: OFlags) -> Result<OwnedFd, StateError> {
+        match fd::openat(&self.fd, LOCK, access | OFlags::NONBLOCK | OFlags::NOFOLLOW, 0) {
+            Err(error) if error.is(Errno::ENOENT) => Err(StateError::NotFound { id: self.id.clone() }),
+            outcome => outcome.context("open", || self.path.join(LOCK)),
+        }
+    }
+
+    /// Who waited may have got the lock of a container that was deleted.
+    fn linked(&self, lock: Lock) -> Result<Lock, StateError> {
+        if is_linked(&lock, self)? { Ok(lock) } else { Err(StateError::NotFound { id: self.id.clone() }) }
     }
 
     /// Whether this is a container's directory, or what a creator left that was killed at its first step.
@@ -181,7 +203,7 @@ impl AsFd for Dir {
     }
 }
 
-/// Whether the locked file is still the container's: who waited may hold the lock of a container that was deleted.
+/// Whether the locked file is still the container's.
 pub(crate) fn is_linked(lock: &Lock, dir: &Dir) -> Result<bool, StateError> {
     let stat = fd::stat(&lock.0).context("look at", || dir.path.join(LOCK))?;
     Ok(stat.links > 0)

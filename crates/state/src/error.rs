@@ -34,7 +34,7 @@ pub enum StateError {
     #[error("cannot make the state directory {root:?} (choose another with --root)")]
     MakeRoot { root: PathBuf, source: std::io::Error },
 
-    #[error("the state directory {root:?} {reason} (choose another with --root, or make it one that only you can write)")]
+    #[error("the state directory {root:?} {reason} (choose another with --root, or, if all in it is yours, chmod go-w it)")]
     UnsafeRoot { root: PathBuf, reason: &'static str },
 
     #[error("{path:?} is there and is no container's (choose another id, or another --root)")]

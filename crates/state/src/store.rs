@@ -39,7 +39,8 @@ pub struct Reservation<T> {
 }
 
 impl Store {
-    /// Opens `root`. `create` makes it, with mode 0700, and the directories above it.
+    /// Opens `root`. `create` makes it, with mode 0700, and the directories above it; an empty one that somebody has just made with
+    /// the umask of user-private groups (002) gets that mode.
     ///
     /// # Errors
     /// [`StateError::RootMissing`] if it is not there and was not to be made; [`StateError::UnsafeRoot`] if somebody else could
@@ -53,8 +54,10 @@ impl Store {
             Err(error) if error.is(Errno::ENOENT) => return Err(StateError::RootMissing { root: root.to_owned() }),
             other => other.context("open", || root.to_owned())?,
         };
-        match distrust(&fd::stat(&fd).context("look at", || root.to_owned())?) {
+        let stat = fd::stat(&fd).context("look at", || root.to_owned())?;
+        match distrust(&stat) {
             None => Ok(Store { fd, path: root.to_owned() }),
+            Some(_) if create && is_fresh(&stat) && make_private(&fd, root)? => Ok(Store { fd, path: root.to_owned() }),
             Some(reason) => Err(StateError::UnsafeRoot { root: root.to_owned(), reason }),
         }
     }
@@ -173,6 +176,22 @@ impl<T> Reservation<T> {
     pub fn abandon(self, store: &Store) -> Result<(), StateError> {
         store.remove(self.dir, self.lock)
     }
+}
+
+/// Whether it may be what mkdir(1) has made for this user a moment ago. A shared directory has the set-group-id bit.
+fn is_fresh(root: &Stat) -> bool {
+    const GROUP_ALONE: u32 = 0o020;
+    root.uid == ids::geteuid() && root.kind == FileKind::Directory && root.mode & 0o7022 == GROUP_ALONE
+}
+
+/// False if there is something in it, or was put there meanwhile: by whom is not known.
+fn make_private(root: &OwnedFd, path: &Path) -> Result<bool, StateError> {
+    let is_empty = || fd::read_dir_names(root).map(|names| names.is_empty()).context("list", || path.to_owned());
+    if !is_empty()? {
+        return Ok(false);
+    }
+    fd::fchmod(root, ROOT_MODE).context("set the mode of", || path.to_owned())?;
+    is_empty()
 }
 
 /// Why a directory is no place for containers: from the records in it hooks are run and processes are killed, so nobody else may

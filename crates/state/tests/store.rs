@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use wolffia_state::{
     ContainerId, NamespaceRecord, Operation, Phase, Record, Reservation, StateError, Status, Store, Timestamp, Version1, allowed,
@@ -336,6 +336,32 @@ fn the_lock_is_waited_for_but_not_for_ever() {
     });
 }
 
+/// Each wait would last to its end if a single release went unnoticed.
+#[test]
+fn no_release_of_the_lock_is_missed() {
+    const ROUNDS: u32 = 400;
+    let scratch = Scratch::new();
+    let store = scratch.store();
+    create(&store, "c1", 0);
+    let (inside, count) = (AtomicU32::new(0), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let dir = store.open_dir(&id("c1")).unwrap();
+                for _ in 0..ROUNDS {
+                    let lock = dir.lock(PATIENCE).unwrap();
+                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two have the lock");
+                    count.fetch_add(1, Ordering::SeqCst);
+                    std::thread::yield_now();
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    drop(lock);
+                }
+            });
+        }
+    });
+    assert_eq!(count.load(Ordering::SeqCst), 6 * ROUNDS);
+}
+
 #[test]
 fn who_waited_for_a_deleted_container_is_told_so() {
     let scratch = Scratch::new();
@@ -427,10 +453,8 @@ fn creator() {
     std::thread::sleep(Duration::from_secs(600));
 }
 
-#[test]
-fn a_killed_creator_leaves_its_id_to_the_next() {
-    let scratch = Scratch::new();
-    let store = scratch.store();
+/// A process that holds the lock of `c1`, which it makes.
+fn start_creator(store: &Store) -> Child {
     let mut creator = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "creator", "--nocapture"])
         .env(CREATOR_ROOT, store.path())
@@ -439,6 +463,31 @@ fn a_killed_creator_leaves_its_id_to_the_next() {
         .unwrap();
     let output = BufReader::new(creator.stdout.take().unwrap());
     assert!(output.lines().any(|line| line.unwrap() == "ready"));
+    creator
+}
+
+#[test]
+fn who_waits_for_a_killed_holder_is_woken() {
+    let scratch = Scratch::new();
+    let store = scratch.store();
+    let mut creator = start_creator(&store);
+    let dir = store.open_dir(&id("c1")).unwrap();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| dir.lock(PATIENCE).map(|_| Instant::now()));
+        std::thread::sleep(Duration::from_millis(50));
+        let killed = Instant::now();
+        creator.kill().unwrap();
+        let woken = waiter.join().unwrap().unwrap();
+        assert!(woken.duration_since(killed) < PATIENCE / 2);
+    });
+    creator.wait().unwrap();
+}
+
+#[test]
+fn a_killed_creator_leaves_its_id_to_the_next() {
+    let scratch = Scratch::new();
+    let store = scratch.store();
+    let mut creator = start_creator(&store);
     assert!(matches!(reserve(&store, "c1"), Err(StateError::AlreadyExists { .. })), "its creator lives");
     assert_eq!(mode(&store.path().join("c1")), 0o711, "whatever the umask");
     for file in ["lock", "state.json", "config.json"] {
@@ -456,4 +505,30 @@ fn a_killed_creator_leaves_its_id_to_the_next() {
     let heir = inherit(&store, "c1");
     heir.commit(&record("c1", 0, Phase::Created)).unwrap();
     assert!(matches!(reserve(&store, "c1"), Err(StateError::AlreadyExists { .. })));
+}
+
+/// Debian gives every user a group of their own and the umask 002, but others may have joined it since.
+#[test]
+fn a_root_that_the_group_can_write_is_made_private_while_it_is_empty() {
+    let scratch = Scratch::new();
+    let root = scratch.0.join("mine");
+    let make = |bits: u32| {
+        std::fs::create_dir(&root).unwrap();
+        std::fs::set_permissions(&root, Permissions::from_mode(bits)).unwrap();
+    };
+    make(0o775);
+    assert!(matches!(Store::open(&root, false), Err(StateError::UnsafeRoot { .. })), "who only looks changes nothing");
+    drop(Store::open(&root, true).unwrap());
+    assert_eq!(mode(&root), 0o700);
+    std::fs::set_permissions(&root, Permissions::from_mode(0o775)).unwrap();
+    std::fs::create_dir(root.join("c1")).unwrap();
+    assert!(Store::open(&root, true).unwrap_err().to_string().contains("chmod go-w"), "who made what is in it?");
+    assert_eq!(mode(&root), 0o775);
+    std::fs::remove_dir(root.join("c1")).unwrap();
+    for shared in [0o2775, 0o777, 0o1777] {
+        std::fs::remove_dir(&root).unwrap();
+        make(shared);
+        assert!(matches!(Store::open(&root, true), Err(StateError::UnsafeRoot { .. })), "{shared:o}");
+        assert_eq!(mode(&root), shared);
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Call, check, show_fd};
 use crate::{Errno, Error, Result};
-use rustix::fs::{self as rx, AtFlags, CWD, FlockOperation, Mode, RawDir, Statx, StatxAttributes, StatxFlags};
+use rustix::fs::{self as rx, AtFlags, CWD, FileType, FlockOperation, Mode, RawDir, Statx, StatxAttributes, StatxFlags};
 use rustix::io::{Errno as RxErrno, retry_on_intr};
 use std::ffi::{CStr, OsStr, OsString};
 use std::mem::MaybeUninit;
@@ -248,6 +248,13 @@ pub fn fchown(fd: impl AsFd, uid: u32, gid: u32) -> Result<()> {
     // SAFETY: the kernel reads the NUL-terminated empty path.
     let outcome = unsafe { libc::fchownat(fd.as_raw_fd(), c"".as_ptr(), uid, gid, libc::AT_EMPTY_PATH) };
     check(outcome.into(), "fchownat", || format!("{}, {uid}, {gid}", show_fd(fd))).map(drop)
+}
+
+/// Makes a named pipe (fifo(7)). `mode` goes through the umask.
+pub fn mkfifoat(dir: impl AsFd, name: impl AsRef<Path>, mode: u32) -> Result<()> {
+    let (dir, name) = (dir.as_fd(), name.as_ref());
+    let args = || format!("{}, {name:?}, S_IFIFO|{mode:#o}", show_fd(dir));
+    rx::mknodat(dir, name, FileType::Fifo, Mode::from_bits_truncate(mode), 0).call("mknodat", args)
 }
 
 /// Locks the open file, shared or `exclusive`. Without `wait`, `EAGAIN` says that somebody else holds it.

@@ -11,6 +11,7 @@ pub mod bpf;
 pub mod caps;
 pub mod cgroupfs;
 pub mod error;
+pub mod eventfd;
 pub mod fd;
 pub mod features;
 pub mod file;

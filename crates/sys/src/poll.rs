@@ -20,6 +20,13 @@ pub fn wait_readable(fd: impl AsFd, timeout: Option<Duration>) -> Result<bool> {
     Ok(poll(&mut polled, timeout)? > 0)
 }
 
+/// Whether everybody who could write into the pipe that `fd` reads has closed it before `timeout` passes. One that was opened while
+/// nobody could write waits for the first to come and the last to go (poll(2), fifo(7)).
+pub fn wait_hangup(fd: impl AsFd, timeout: Option<Duration>) -> Result<bool> {
+    let mut polled = [PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::empty())];
+    Ok(poll(&mut polled, timeout)? > 0)
+}
+
 fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<usize> {
     // A deadline too far to be represented is no deadline.
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));

@@ -48,7 +48,7 @@ impl Runtime {
         let id = parse_id(id)?;
         let Ok(store) = self.store(false) else { return Ok(false) };
         let Ok(dir) = store.open_dir(&id) else { return Ok(false) };
-        // A `start` holds the lock while its startContainer hook hangs, which ends with the container. Not yet in one that is being
+        // A `start` holds the lock while a startContainer hook hangs, which ends with the container. Not yet in one that is being
         // made, whose record may name a cgroup of somebody else's.
         if let Ok(Some(record)) = dir.record::<Launched>()
             && record.phase == Phase::Created
@@ -99,6 +99,14 @@ impl Container {
         &self.record.launch.recorded
     }
 
+    /// Says what has to be said of a container that was made. Not before, because Podman reads a failure's log as one record.
+    pub(crate) fn warned(self) -> Self {
+        for missing in self.recorded().iter().filter(|missing| missing.warns()) {
+            crate::warn(&format!("{}: {}", missing.field, missing.reason));
+        }
+        self
+    }
+
     /// Host pid of the container's first process; `None` once it has ended.
     pub fn pid(&self) -> Result<Option<Pid>> {
         Ok(match self.status()? {
@@ -144,8 +152,9 @@ impl Container {
             return Err(failure.into());
         }
         self.unlink_start_socket()?;
-        self.after_start()?;
+        // Not while hooks run, which may take for ever: nobody could delete the container.
         drop(lock);
+        self.after_start()?;
         readiness.map_or(Ok(()), |readiness| readiness.forward(init.as_fd(), pid))
     }
 
@@ -263,9 +272,18 @@ impl Container {
             wolffia_launch::run_hooks("poststart", hooks, &state, &self.record.bundle)
         });
         ran.map_err(|failure| {
-            crate::warn_on_error(self.kill_init());
+            crate::warn_on_error(self.stop());
             Error::from(failure)
         })
+    }
+
+    /// Kills every process, unless the container is gone: another one may have its cgroup by now.
+    fn stop(&self) -> Result<()> {
+        match self.dir.lock(LOCK_PATIENCE) {
+            Err(StateError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(_lock) => self.kill_init(),
+        }
     }
 
     pub(crate) fn allow(&self, operation: Operation) -> Result<()> {

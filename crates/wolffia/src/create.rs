@@ -106,7 +106,7 @@ impl Runtime {
         let Made { store, dir, launched, record } = self.make(id, bundle, options, Start::Later)?;
         let container = Container::new(self, store, dir, record);
         match launched.stay() {
-            Ok(()) => Ok(container),
+            Ok(()) => Ok(container.warned()),
             Err(failure) => Err(discard(container, options, failure.into())),
         }
     }
@@ -126,7 +126,7 @@ impl Runtime {
             Err(failure) => return Err(discard(container, options, failure.into())),
         };
         match container.after_start() {
-            Ok(()) => Ok((container, running)),
+            Ok(()) => Ok((container.warned(), running)),
             Err(error) => Err(discard(container, options, error)),
         }
     }

@@ -34,6 +34,9 @@ pub enum Error {
     Forbidden(#[from] Forbidden),
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+    /// An update failed on its way, and these could not be set back to what they were.
+    #[error("{left} could not be set back after the update had failed")]
+    HalfUpdated { left: String, source: Box<Error> },
     /// A step failed while the plan was carried out; what had been made is gone again.
     #[error(transparent)]
     Step(#[from] Failure),
@@ -70,6 +73,7 @@ impl Error {
     pub fn step(&self) -> Option<Step> {
         match self {
             Error::Step(failure) => Some(failure.step),
+            Error::HalfUpdated { source, .. } => source.step(),
             _ => None,
         }
     }
@@ -82,6 +86,7 @@ impl Error {
             Error::Config(error) => error.cure.clone(),
             Error::Usage { cure, .. } => (*cure).to_owned(),
             Error::NoConfig { .. } => "name the bundle with --bundle, or make a configuration with `wolffia spec`".to_owned(),
+            Error::HalfUpdated { source, .. } => source.cure(),
             Error::Threaded => {
                 "make the container before you start threads, or use wolffia::Helper, which runs the work in a process of its own"
                     .to_owned()

@@ -3,7 +3,7 @@
 use crate::container::{Container, legacy_of};
 use crate::error::{Error, Result};
 use std::time::{Duration, Instant};
-use wolffia_cgroup::{Happening, Stats};
+use wolffia_cgroup::{Cgroup, Happening, LegacyPlace, Stats, Watch};
 use wolffia_state::Operation;
 
 /// One line of `wolffia events`.
@@ -43,8 +43,8 @@ impl Container {
         mut tell: impl FnMut(Event) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         self.allow(Operation::Events)?;
-        let Some(cgroup) = self.cgroup()? else { return Err(uncounted().into()) };
-        let mut watch = cgroup.watch().map_err(Error::from)?;
+        let (cgroup, legacy) = (self.cgroup()?, legacy_of(&self.record));
+        let mut watch = self.watch(cgroup.as_ref(), legacy.as_ref())?;
         let mut next = Instant::now() + interval;
         loop {
             match watch.next(next.saturating_duration_since(Instant::now())).map_err(Error::from)? {
@@ -61,6 +61,20 @@ impl Container {
                 }
             }
         }
+    }
+}
+
+impl Container {
+    fn watch<'a>(&self, cgroup: Option<&'a Cgroup>, legacy: Option<&LegacyPlace>) -> Result<Watch<'a>> {
+        let watch = match (cgroup, legacy) {
+            (Some(cgroup), _) => cgroup.watch()?,
+            (None, Some(_)) => Watch::until(self.init()?.ok_or_else(|| self.vanished())?),
+            (None, None) => return Err(uncounted()),
+        };
+        Ok(match legacy {
+            Some(place) => watch.with_legacy(place)?,
+            None => watch,
+        })
     }
 }
 

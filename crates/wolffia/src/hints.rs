@@ -43,6 +43,9 @@ pub fn cure(failure: &Failure) -> &'static str {
         (Step::Mount | Step::CwdMake, Errno::EROFS) => {
             "the mount point does not exist and its file system is read-only: make it beforehand"
         }
+        (Step::Devices | Step::DeviceLinks | Step::Console, Errno::EBUSY) => {
+            "mount a tmpfs on /dev, or bind the host's there (`rbind`) to use it as it is"
+        }
         (Step::Devices, Errno::EPERM) => {
             "mknod(2) takes CAP_MKNOD in the initial user namespace: leave the device to a bind mount"
         }

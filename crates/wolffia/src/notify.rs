@@ -70,7 +70,8 @@ impl Readiness {
         }
     }
 
-    /// Takes one message, when there is one; true if it was `READY=`, which is forwarded: nothing more is waited for.
+    /// Takes one message, when there is one; true if it was `READY=`, which is forwarded: nothing more is waited for. `pid`: the
+    /// service's main process from now on.
     pub fn forward_one(&self, pid: Pid) -> Result<bool> {
         let mut buffer = [0; 4096];
         let count = self.socket.recv(&mut buffer).map_err(|source| self.failed("receive from", source))?;

@@ -1,21 +1,26 @@
 //! Changing the limits of a container that exists.
 
-use crate::container::{Container, legacy_of};
+use crate::container::{Container, LOCK_PATIENCE, legacy_of};
 use crate::error::{Error, Result, cause};
 use serde_json::Value;
+use wolffia_cgroup::{Cgroup, Earlier, LegacyPlace, Scope};
 use wolffia_host::Needs;
-use wolffia_plan::resources::{Resources, plan_resources};
+use wolffia_launch::Stage;
+use wolffia_plan::resources::{CgroupWrite, Resources, plan_resources};
 use wolffia_plan::{Step, unit_properties};
 use wolffia_spec::oci::{LinuxCpu, LinuxResources};
 use wolffia_state::Operation;
 
 impl Container {
     /// Sets the limits that `change` has; those that it leaves out, or gives as zero, stay as they are, and so do the device
-    /// rules. Then they are the container's, for `exec` and the next update.
+    /// rules. Then they are the container's, for `exec` and the next update. All of them or none: on an error the limits are what
+    /// they were.
     ///
     /// # Errors
-    /// As when a container is made, and when it has no cgroup of its own. The limits before the one that fails are set.
+    /// As when a container is made, and when it has no cgroup of its own. [`Error::HalfUpdated`] names what could not be set back.
     pub fn update(&self, change: &LinuxResources) -> Result<()> {
+        // Another update would read, and put back, what this one is just changing.
+        let _lock = self.dir.lock(LOCK_PATIENCE)?;
         self.allow(Operation::Update)?;
         let config = self.config()?;
         let stored = config.spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
@@ -26,33 +31,11 @@ impl Container {
         for missing in &planned.recorded {
             crate::warn(&format!("{}: {}", missing.field, missing.reason));
         }
-        self.set(&planned)?;
-        self.keep(&change)
-    }
-
-    fn set(&self, planned: &Resources) -> Result<()> {
-        let lacking = |field: &str| Error::Usage {
-            reason: format!("{field} cannot be changed: the container was created without a cgroup for it"),
-            cure: "create it with linux.cgroupsPath, where cgroups can be made",
-        };
-        if let Some(first) = planned.writes.first() {
-            let set = self.with_cgroup(|cgroup| {
-                if let Some(scope) = &self.record.launch.scope {
-                    cgroup.check(planned)?;
-                    scope.set(&unit_properties(&planned.writes))?;
-                }
-                // After systemd, which keeps a quota less exactly.
-                let what = || cgroup.path().to_owned();
-                Ok(self.stage().act(Step::CgroupLimit, what, || cgroup.limit(planned).map_err(cause)))
-            })?;
-            set.ok_or_else(|| lacking(&first.field))??;
-        }
-        if let Some(first) = planned.legacy.first() {
-            let place = legacy_of(&self.record).ok_or_else(|| lacking(&first.field))?;
-            let what = || "of version 1".to_owned();
-            self.stage().act(Step::CgroupLimit, what, || place.limit(&planned.legacy).map_err(cause))?;
-        }
-        Ok(())
+        let limited =
+            Limited { cgroup: self.cgroup()?, scope: self.record.launch.scope.as_ref(), legacy: legacy_of(&self.record) };
+        let (earlier, legacy_earlier) = limited.earlier(&planned)?;
+        let set = limited.set(&self.stage(), &planned).and_then(|()| self.keep(&change));
+        set.map_err(|error| limited.put_back(&earlier, &legacy_earlier, error))
     }
 
     /// Lays the change over the configuration that was kept at `create`.
@@ -64,6 +47,66 @@ impl Container {
         lay_over(&mut config["linux"]["resources"], resources);
         let text = serde_json::to_vec(&config).map_err(unreadable)?;
         Ok(self.dir.save_config(&text)?)
+    }
+}
+
+/// Where a container's limits are.
+struct Limited<'a> {
+    cgroup: Option<Cgroup>,
+    scope: Option<&'a Scope>,
+    legacy: Option<LegacyPlace>,
+}
+
+impl Limited<'_> {
+    /// What is there before the update: in version 2, and in version 1.
+    fn earlier(&self, planned: &Resources) -> Result<(Earlier, Earlier)> {
+        let lacking = |writes: &[CgroupWrite]| match writes.first() {
+            None => Ok(Earlier::default()),
+            Some(first) => Err(Error::Usage {
+                reason: format!("{} cannot be changed: the container was created without a cgroup for it", first.field),
+                cure: "create it with linux.cgroupsPath, where cgroups can be made",
+            }),
+        };
+        let Resources { writes, legacy, .. } = planned;
+        Ok((
+            self.cgroup.as_ref().map_or_else(|| lacking(writes), |cgroup| Ok(cgroup.earlier(writes)))?,
+            self.legacy.as_ref().map_or_else(|| lacking(legacy), |place| Ok(place.earlier(legacy)))?,
+        ))
+    }
+
+    fn set(&self, stage: &Stage<'_>, planned: &Resources) -> Result<()> {
+        if let Some(cgroup) = self.cgroup.as_ref().filter(|_| !planned.writes.is_empty()) {
+            if let Some(scope) = self.scope {
+                cgroup.check(planned)?;
+                scope.set(&unit_properties(&planned.writes))?;
+            }
+            // After systemd, which keeps a quota less exactly.
+            stage.act(Step::CgroupLimit, || cgroup.path().to_owned(), || cgroup.limit(planned).map_err(cause))?;
+        }
+        if let Some(place) = self.legacy.as_ref().filter(|_| !planned.legacy.is_empty()) {
+            stage.act(Step::CgroupLimit, || "of version 1".to_owned(), || place.limit(&planned.legacy).map_err(cause))?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what `set` has done so far; returns the error that led here.
+    fn put_back(&self, earlier: &Earlier, legacy: &Earlier, error: Error) -> Error {
+        let mut left = Vec::new();
+        if let Some(place) = &self.legacy {
+            left.append(&mut place.put_back(legacy));
+        }
+        if let Some(cgroup) = &self.cgroup {
+            if let Some(scope) = self.scope
+                && let Err(refused) = scope.set(&unit_properties(&earlier.writes()))
+            {
+                crate::warn(&cause(refused).text);
+            }
+            left.append(&mut cgroup.put_back(earlier));
+        }
+        match left.is_empty() {
+            true => error,
+            false => Error::HalfUpdated { left: left.join(", "), source: Box::new(error) },
+        }
     }
 }
 
