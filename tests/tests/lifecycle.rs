@@ -20,8 +20,9 @@ fn a_program_runs_and_its_output_and_status_are_the_callers() {
 #[test]
 fn a_program_that_a_signal_ends_gives_128_and_its_number() {
     scenario(ANYBODY, |case| {
-        let (id, process) = case.running(&case.shell(SLEEP));
-        case.wait_for_status(&id, "running");
+        let (id, process) = case.running(&case.shell(&format!("echo ready; {SLEEP}")));
+        // And not for the status, which says `running` before the program is: what is killed then has not run.
+        assert!(wait_until(PATIENCE, || process.stdout() == "ready\n"));
         case.wolffia().args(["kill", &id, "KILL"]).run().succeeds();
         process.wait(PATIENCE).ends_with(137);
     });
@@ -265,8 +266,8 @@ fn spec_writes_a_configuration_and_never_over_another() {
 #[test]
 fn kill_all_reaches_every_process() {
     scenario(ANYBODY, |case| {
-        let (id, process) = case.running(&case.shell("sleep 300 & sleep 300 & wait"));
-        case.wait_for_status(&id, "running");
+        let (id, process) = case.running(&case.shell("sleep 300 & sleep 300 & echo ready; wait"));
+        assert!(wait_until(PATIENCE, || process.stdout() == "ready\n"));
         case.wolffia().args(["kill", "--all", &id, "9"]).run().succeeds();
         process.wait(PATIENCE).ends_with(137);
     });
