@@ -6,7 +6,7 @@
 
 use crate::host::IdRange;
 use crate::resources::Resources;
-use crate::{Actor, ContainerPath, HostPath, Process, SystemdScope};
+use crate::{Actor, ContainerPath, HostPath, Process, Rdt, SystemdScope};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -24,6 +24,9 @@ pub struct Plan {
     pub legacy_cgroups: Option<LegacyCgroups>,
     /// Set before the first process is in the cgroup.
     pub resources: Resources,
+    /// `None`: no resctrl file system is touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rdt: Option<Rdt>,
     pub time_offsets: Vec<TimeOffset>,
     pub net_devices: Vec<NetDevice>,
     pub root: Root,

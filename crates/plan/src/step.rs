@@ -45,6 +45,8 @@ steps! {
     CgroupCreate = "cgroup.create" by Parent;
     /// Set the limits of the container's cgroup.
     CgroupLimit = "cgroup.limit" by Parent;
+    /// Make or find the container's group of the resctrl file system (Intel RDT).
+    RdtGroup = "rdt.group" by Parent;
     /// Bind the socket on which the container waits for start.
     StartSocket = "start.socket" by Parent;
     /// Clone bind mount sources that the container's user could not open.
@@ -53,7 +55,7 @@ steps! {
     NamespacesClone = "namespaces.clone" by Parent;
     /// Join namespaces that exist already.
     NamespacesJoin = "namespaces.join" by Bridge;
-    /// Put init where it is accounted, when it could not be born there: in the cgroup v1 hierarchies, or in a scope of systemd's.
+    /// Put init where it is accounted, when it could not be born there: in the cgroup v1 hierarchies, in a scope of systemd's, or in a resctrl group.
     CgroupJoin = "cgroup.join" by Parent;
     /// Set the badness score for the out-of-memory killer.
     OomScore = "process.oomScore" by Parent;
@@ -169,6 +171,8 @@ steps! {
     Kill = "process.kill" by Parent;
     /// Remove the container's cgroup.
     CgroupRemove = "cgroup.remove" by Parent;
+    /// Remove the container's resctrl group.
+    RdtRemove = "rdt.remove" by Parent;
     /// Remove the container's state.
     StateRemove = "state.remove" by Parent;
     /// Run the poststop hooks.

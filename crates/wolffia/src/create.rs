@@ -357,6 +357,7 @@ fn needs(config: &Config) -> Needs {
     Needs {
         subordinate_ids: new_user && linux.is_some_and(|linux| ranges(linux.uid_mappings()) || ranges(linux.gid_mappings())),
         security_modules: labels || linux.is_some_and(|linux| linux.mount_label().is_some()),
+        resctrl: linux.is_some_and(|linux| linux.intel_rdt().is_some()),
     }
 }
 

@@ -24,6 +24,7 @@ pub fn root_host() -> Host {
         cgroups: CgroupLayout::Unified { mount: path("/sys/fs/cgroup"), own: "/user.slice/session-1.scope".to_owned() },
         lsm: Lsm::default(),
         landlock_abi: 7,
+        resctrl: None,
         umask: 0o022,
     }
 }
