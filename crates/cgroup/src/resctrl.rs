@@ -91,6 +91,11 @@ impl MonitoredGroup {
         self.monitor_path().map_or(Ok(()), |monitor| self.mkdir(&monitor))
     }
 
+    /// Changes what the container's own group may use.
+    pub fn change(&self, lines: &[String]) -> Result<(), CgroupError> {
+        self.write_lines(self.directory(&self.place.group)?, lines)
+    }
+
     /// Puts one task into the group; what it starts from now on is born there.
     pub fn add(&self, pid: Pid) -> Result<(), CgroupError> {
         for path in [Some(self.place.group.clone()), self.monitor_path()].into_iter().flatten() {

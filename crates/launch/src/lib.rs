@@ -24,6 +24,7 @@ mod mounts;
 mod netdevices;
 mod paths;
 mod payload;
+pub mod restage;
 mod rootfs;
 mod settings;
 mod sources;

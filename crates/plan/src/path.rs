@@ -58,6 +58,11 @@ impl ContainerPath {
         Some(Self(format!("/{}", parts.join("/"))))
     }
 
+    /// What `name`, which holds no slash, is below it.
+    pub fn join(&self, name: &str) -> Self {
+        Self(format!("{}/{name}", self.0.trim_end_matches('/')))
+    }
+
     /// The container's root directory.
     pub fn root() -> Self {
         Self("/".to_owned())

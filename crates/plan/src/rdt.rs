@@ -60,7 +60,7 @@ pub(crate) fn plan_rdt(linux: &oci::Linux, id: &str, host: &Host) -> Result<Opti
             "mount it (mount -t resctrl resctrl /sys/fs/resctrl), on a processor and a kernel that have it; or remove linux.intelRdt",
         )
     })?;
-    let schemata = lines(asked)?;
+    let schemata = plan_rdt_lines(asked)?;
     let group = match asked.clos_id().as_deref().filter(|name| !name.is_empty()) {
         None => RdtGroup::Own { name: group_name(id, FIELD)?, schemata },
         // The default group is everybody's, and there from the start: nothing is written to it.
@@ -106,8 +106,11 @@ impl<'a> Schema<'a> {
     }
 }
 
-/// In the order in which config-linux.md wants them written.
-fn lines(asked: &oci::LinuxIntelRdt) -> Result<Vec<String>, Refusal> {
+/// The lines of `asked`, in the order in which config-linux.md wants them written.
+///
+/// # Errors
+/// One that the specification or the kernel does not take.
+pub fn plan_rdt_lines(asked: &oci::LinuxIntelRdt) -> Result<Vec<String>, Refusal> {
     let mut lines = Vec::new();
     let named = [("l3CacheSchema", asked.l3_cache_schema(), "L3"), ("memBwSchema", asked.mem_bw_schema(), "MB:")];
     for (property, line, prefix) in named {

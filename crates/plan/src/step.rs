@@ -167,6 +167,12 @@ steps! {
     Exec = "process.exec" by Init;
     /// Run the poststart hooks.
     HooksPoststart = "hooks.poststart" by Parent;
+    /// Save the container's processes with CRIU.
+    CheckpointDump = "checkpoint.dump" by Parent;
+    /// Let CRIU restore the container's processes.
+    RestoreProcesses = "restore.processes" by Parent;
+    /// Compare what was restored with the plan, before it goes on.
+    RestoreVerify = "restore.verify" by Parent;
     /// Send a signal.
     Kill = "process.kill" by Parent;
     /// Remove the container's cgroup.

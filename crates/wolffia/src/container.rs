@@ -361,7 +361,7 @@ fn run_poststop_hooks(record: &Record<Launched>) {
     }
 }
 
-fn hook_state(record: &Record<Launched>, status: &str, pid: Option<i32>) -> HookState {
+pub(crate) fn hook_state(record: &Record<Launched>, status: &str, pid: Option<i32>) -> HookState {
     HookState {
         oci_version: record.oci_version.clone(),
         id: record.id.to_string(),

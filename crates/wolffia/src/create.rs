@@ -291,7 +291,7 @@ fn discard(container: Container, options: &CreateOptions, error: Error) -> Error
     error
 }
 
-fn remove_pid_file(options: &CreateOptions) {
+pub(crate) fn remove_pid_file(options: &CreateOptions) {
     if let Some(path) = &options.pid_file {
         crate::pid_file::remove(path);
     }
@@ -304,7 +304,7 @@ pub(crate) fn report<E: std::fmt::Display>(result: std::result::Result<(), E>) {
     }
 }
 
-fn new_record(id: &wolffia_state::ContainerId, bundle: &Bundle, plan: &Plan, host: &Host) -> Record<Payload> {
+pub(crate) fn new_record(id: &wolffia_state::ContainerId, bundle: &Bundle, plan: &Plan, host: &Host) -> Record<Payload> {
     let ids = match &plan.ids {
         Ids::Inherited => KnownIds::of_host(host),
         Ids::Mapped { uids, gids, .. } => KnownIds { uids: Some(uids.clone()), gids: Some(gids.clone()) },

@@ -5,8 +5,8 @@ use crate::error::{Error, Result, cause};
 use serde_json::Value;
 use wolffia_host::Needs;
 use wolffia_plan::resources::{Resources, plan_resources};
-use wolffia_plan::{Step, unit_properties};
-use wolffia_spec::oci::{LinuxCpu, LinuxResources};
+use wolffia_plan::{Step, plan_rdt_lines, unit_properties};
+use wolffia_spec::oci::{LinuxCpu, LinuxIntelRdt, LinuxResources};
 use wolffia_state::Operation;
 
 impl Container {
@@ -28,6 +28,26 @@ impl Container {
         }
         self.set(&planned)?;
         self.keep(&change)
+    }
+
+    /// Changes what the container's class of service may use (Intel RDT).
+    ///
+    /// # Errors
+    /// It has none of its own; one that `closID` names is everybody's who is in it.
+    pub fn update_rdt(&self, change: &LinuxIntelRdt) -> Result<()> {
+        self.allow(Operation::Update)?;
+        let lines = plan_rdt_lines(change)?;
+        let Some(place) = self.record.launch.rdt.clone().filter(|place| place.own) else {
+            return Err(Error::Usage {
+                reason: "Intel RDT cannot be changed: the container has no resctrl group of its own".to_owned(),
+                cure: "create it with linux.intelRdt and without closID",
+            });
+        };
+        Ok(self.stage().act(
+            Step::RdtGroup,
+            || format!("/{}", place.group),
+            || place.clone().open().and_then(|group| group.change(&lines)).map_err(cause),
+        )?)
     }
 
     fn set(&self, planned: &Resources) -> Result<()> {
