@@ -84,13 +84,7 @@ impl Worker {
     }
 
     /// Lets it prepare itself, asks, and answers its notices until it is done. `log` is where its log is. It is gone afterwards.
-    pub fn ask(
-        mut self,
-        act: Act,
-        options: &Options,
-        log: BorrowedFd<'_>,
-        notice: &mut Attendant<'_>,
-    ) -> Result<(), CriuError> {
+    pub fn ask(mut self, act: Act, options: &Options, log: BorrowedFd<'_>, notice: &mut Attendant<'_>) -> Result<(), CriuError> {
         let talked = self.talk(act, options, log, notice);
         // It sees the end of the connection.
         self.socket = None;
@@ -103,13 +97,7 @@ impl Worker {
         }
     }
 
-    fn talk(
-        &self,
-        act: Act,
-        options: &Options,
-        log: BorrowedFd<'_>,
-        notice: &mut Attendant<'_>,
-    ) -> Result<(), CriuError> {
+    fn talk(&self, act: Act, options: &Options, log: BorrowedFd<'_>, notice: &mut Attendant<'_>) -> Result<(), CriuError> {
         let Some(socket) = &self.socket else { return Err(CriuError::Ended { status: "before".to_owned() }) };
         let failed = |source| CriuError::System { act: "talk with criu", source };
         socket::send(socket, PROCEED, &[]).map_err(failed)?;

@@ -83,14 +83,14 @@ impl Container {
         let alone = single_threaded().and_then(|()| SingleThreaded::check().map_err(system("count the threads")))?;
         let lock = self.dir.lock(crate::container::LOCK_PATIENCE)?;
         self.allow(Operation::Checkpoint)?;
-        let program = wolffia_criu::find().map_err(failed(criu))?;
+        let program = wolffia_criu::find().map_err(failed(Step::CheckpointDump, criu))?;
         let text = self.dir.config()?.unwrap_or_default();
         let bundle = Bundle::of_text(&self.record.bundle, text)?;
         let (plan, _) = self.runtime.plan(self.id(), &bundle, &CreateOptions::default())?;
         let externals = plan_externals(&plan)?;
-        let images = Images::make(&criu.images).map_err(failed(criu))?;
-        let work = criu.work.as_deref().map(Images::make).transpose().map_err(failed(criu))?;
-        check_places(&images, work.as_ref(), LOG, &self.record.rootfs).map_err(failed(criu))?;
+        let images = Images::make(&criu.images).map_err(failed(Step::CheckpointDump, criu))?;
+        let work = criu.work.as_deref().map(Images::make).transpose().map_err(failed(Step::CheckpointDump, criu))?;
+        check_places(&images, work.as_ref(), LOG, &self.record.rootfs).map_err(failed(Step::CheckpointDump, criu))?;
         check_parent(&images, options.parent.as_deref())?;
         let mut request = self.request(&options, &images, work.as_ref())?;
         if !options.pre_dump {
@@ -270,13 +270,13 @@ pub(crate) fn explained(error: CriuError, options: &CriuOptions, log: &str) -> C
     if has_log { Cause { text: format!("{}; log file: {}", cause.text, log.display()), ..cause } } else { cause }
 }
 
-pub(crate) fn failed(options: &CriuOptions) -> impl Fn(CriuError) -> Error {
+pub(crate) fn failed(step: Step, options: &CriuOptions) -> impl Fn(CriuError) -> Error {
     let path = options.images.display().to_string();
     move |error| match error {
         CriuError::Missing => Error::Usage {
             reason: CriuError::Missing.to_string(),
             cure: "install criu (the package of that name, version 3.16 or newer); `criu check` says whether it works here",
         },
-        other => Failure::new(Step::CheckpointDump, path.clone(), cause(other)).into(),
+        other => Failure::new(step, path.clone(), cause(other)).into(),
     }
 }

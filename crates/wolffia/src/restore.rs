@@ -49,11 +49,11 @@ impl Runtime {
         crate::protection::require(&plan)?;
         options.terminal.fits(plan.process.as_ref())?;
         let externals = plan_externals(&plan)?;
-        let program = wolffia_criu::find().map_err(failed(&how.criu))?;
-        let images = Images::open(&how.criu.images).map_err(failed(&how.criu))?;
-        let work = how.criu.work.as_deref().map(Images::make).transpose().map_err(failed(&how.criu))?;
-        check_places(&images, work.as_ref(), LOG, plan.root.path.as_path()).map_err(failed(&how.criu))?;
-        judge_filters(&plan, &images.first_filters().map_err(failed(&how.criu))?)?;
+        let program = wolffia_criu::find().map_err(failed(Step::RestoreProcesses, &how.criu))?;
+        let images = Images::open(&how.criu.images).map_err(failed(Step::RestoreProcesses, &how.criu))?;
+        let work = how.criu.work.as_deref().map(Images::make).transpose().map_err(failed(Step::RestoreProcesses, &how.criu))?;
+        check_places(&images, work.as_ref(), LOG, plan.root.path.as_path()).map_err(failed(Step::RestoreProcesses, &how.criu))?;
+        judge_filters(&plan, &images.first_filters().map_err(failed(Step::RestoreProcesses, &how.criu))?)?;
         let store = self.store(true)?;
         let reservation = store.reserve(&id)?;
         let record = new_record(&id, bundle, &plan, &host);
