@@ -267,6 +267,19 @@ fn a_checkpoint_of_another_configuration_is_refused_and_leaves_nothing() {
 fn images_that_others_could_write_are_refused() {
     scenario(ROOT, |case| {
         let saved = Saved::counting(case, |_| {});
+        let inside = saved.bundle.rootfs().join("images");
+        let checkpoint = case.wolffia().arg("checkpoint").arg("--image-path").arg(inside).arg(&saved.id).run();
+        checkpoint.fails(1, "it is in the container's root file system");
+        let work = case.directory("work");
+        std::os::unix::fs::symlink(case.path("victim"), work.join("dump.log")).unwrap();
+        saved
+            .checkpoint()
+            .arg("--work-path")
+            .arg(&work)
+            .arg(&saved.id)
+            .run()
+            .fails(1, "dump.log is not safe to use: it is not a regular file");
+        assert!(!case.path("victim").exists());
         saved.checkpoint().arg(&saved.id).run().succeeds();
         let mode = |path: PathBuf, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         assert_eq!(fs::metadata(&saved.images).unwrap().permissions().mode() & 0o777, 0o700);
@@ -339,6 +352,33 @@ fn links_in_the_root_lead_nowhere_else() {
         fs::rename(&away, &data).unwrap();
         saved.restore().arg(&saved.id).run().succeeds();
         saved.wait_beyond(count);
+    });
+}
+
+/// Mount points that only the runtime has made are made again.
+#[test]
+fn mounts_in_mounts_and_behind_links_come_back() {
+    scenario(ROOT, |case| {
+        let (outer, inner) = (case.directory("outer"), case.directory("inner"));
+        fs::write(inner.join("file"), "inner").unwrap();
+        needs_criu(case);
+        let bundle = case.shell(COUNT);
+        std::os::unix::fs::symlink("/real", bundle.rootfs().join("link")).unwrap();
+        bundle.edit(|config| {
+            config["root"]["readonly"] = json!(false);
+            let bind = |source: &PathBuf, to: &str| json!({ "destination": to, "type": "bind", "source": source, "options": ["rbind", "rw"] });
+            let all = [bind(&outer, "/test"), bind(&inner, "/test/for/nested"), bind(&inner, "/link/more")];
+            config["mounts"].as_array_mut().unwrap().extend(all);
+        });
+        let saved = Saved { case, id: case.started(&bundle), bundle, images: case.path("images") };
+        saved.wait_beyond(0);
+        saved.checkpoint().arg(&saved.id).run().succeeds();
+        let count = saved.count();
+        fs::remove_dir_all(outer.join("for")).unwrap();
+        saved.restore().arg(&saved.id).run().succeeds();
+        saved.wait_beyond(count);
+        let script = "cat /test/for/nested/file /real/more/file";
+        assert_eq!(case.wolffia().args(["exec", &saved.id, "sh", "-c", script]).run().succeeds(), "innerinner");
     });
 }
 
