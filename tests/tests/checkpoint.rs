@@ -434,11 +434,12 @@ fn a_network_that_was_joined_is_joined_again() {
 #[test]
 fn memory_can_be_saved_beforehand() {
     scenario(ROOT, |case| {
-        let saved = Saved::counting(case, |_| {});
+        needs_criu(case);
         let check = std::process::Command::new("criu").args(["check", "--feature", "mem_dirty_track"]).output().unwrap();
         if !check.status.success() {
             case.skip("criu check: the kernel does not track changed memory (CONFIG_MEM_SOFT_DIRTY)");
         }
+        let saved = Saved::counting(case, |_| {});
         let before = case.path("before");
         case.wolffia().args(["checkpoint", "--pre-dump", "--image-path"]).arg(&before).arg(&saved.id).run().succeeds();
         assert_eq!(case.state(&saved.id)["status"], "running");

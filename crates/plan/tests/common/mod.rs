@@ -57,7 +57,8 @@ pub fn hybrid_host() -> Host {
         hierarchy("systemd", &["name=systemd"]),
     ];
     let unified = Some(CgroupMount { mount: path("/sys/fs/cgroup/unified"), own: "/".to_owned() });
-    Host { cgroups: CgroupLayout::Legacy { hierarchies, unified }, ..root_host() }
+    let resctrl = Some(path("/sys/fs/resctrl"));
+    Host { cgroups: CgroupLayout::Legacy { hierarchies, unified }, resctrl, ..root_host() }
 }
 
 pub fn request() -> Request {
