@@ -75,6 +75,8 @@ Properties that the specification does not know are ignored, as it demands, but 
 `process.landlock` (also `linux.landlock`) and the annotations `io.wolffia.landlock`, `io.wolffia.landlock.required`
 ([landlock-formats.md](decisions/landlock-formats.md)) and `io.wolffia.root.readonly` (`recursive`: all mounts are read-only too).
 
+`linux.intelRdt` was carried out in a directory that looks like resctrl, and on no hardware yet: no machine of the project has it.
+
 Rendered from `crates/spec/src/coverage.rs`; `WOLFFIA_BLESS=1 cargo test -p wolffia-spec` writes it anew.
 
 ";
