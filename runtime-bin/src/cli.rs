@@ -2,6 +2,7 @@
 //! because the whole tree costs more than `state` does.
 
 use crate::commands::Known;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Command, FromArgMatches, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -115,7 +116,15 @@ impl Answer {
 /// A mistake on the command line ends with 1, as runc's and crun's do.
 impl From<clap::Error> for Answer {
     fn from(error: clap::Error) -> Self {
-        Self { text: error.render().to_string(), code: u8::from(error.use_stderr()) }
+        let mut text = error.render().to_string();
+        // Podman asks for a flag without its value, and looks for these words of Go's.
+        if let (ErrorKind::InvalidValue, Some(ContextValue::String(value)), Some(flag)) =
+            (error.kind(), error.get(ContextKind::InvalidValue), error.get(ContextKind::InvalidArg))
+            && value.is_empty()
+        {
+            text = format!("flag needs an argument: {flag}\n{text}");
+        }
+        Self { text, code: u8::from(error.use_stderr()) }
     }
 }
 

@@ -110,6 +110,9 @@ fn files(duties: Duties<'_>) -> anyhow::Result<String> {
             rules.push((&cgroup.mount, read | AccessFs::RemoveDir));
             rules.push((&cgroup.directory, change));
         }
+        if let Some(mount) = &remains.resctrl {
+            rules.push((mount, read | AccessFs::RemoveDir));
+        }
         if remains.legacy_cgroups {
             rules.push((Path::new("/sys/fs/cgroup"), read | AccessFs::RemoveDir));
         }

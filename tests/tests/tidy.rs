@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "wolffia-launch",
             "wolffia-cgroup",
+            "wolffia-criu",
             "wolffia-state",
             "wolffia-host",
             "wolffia-plan",
@@ -22,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("crates/launch", &["wolffia-plan", "wolffia-sys"]),
     ("crates/cgroup", &["wolffia-plan", "wolffia-sys"]),
+    ("crates/criu", &["wolffia-sys"]),
     ("crates/host", &["wolffia-plan", "wolffia-sys"]),
     ("crates/state", &["wolffia-sys"]),
     ("crates/plan", &["wolffia-spec", "wolffia-policy", "wolffia-seccomp"]),

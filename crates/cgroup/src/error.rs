@@ -77,6 +77,17 @@ pub enum CgroupError {
     /// More cgroups below than any container needs.
     #[error("cgroup {path} holds more than {limit} cgroups: remove some of them by hand (rmdir)")]
     TooMany { path: String, limit: usize },
+    /// The mount point is something else by now.
+    #[error("{} is not a resctrl file system: mount it there", mount.display())]
+    NotResctrl { mount: PathBuf },
+    /// The kernel refused one act; its own words follow.
+    #[error("cannot {act} resctrl group {path}{said}")]
+    Resctrl { act: &'static str, path: String, source: sys::Error, said: String },
+    #[error("resctrl group {path} is there already: remove it (rmdir), or name it with linux.intelRdt.closID")]
+    RdtTaken { path: String },
+    /// config-linux.md, `closID`.
+    #[error("resctrl group {path} is there already and does not have {line:?}, but {has}")]
+    RdtMismatch { path: String, line: String, has: String },
     /// An error on the way, after which even the cgroups made so far could not be taken away again.
     #[error("cgroup {path} was left behind ({reason})")]
     LeftBehind { path: String, reason: String, source: Box<CgroupError> },
@@ -89,6 +100,7 @@ impl CgroupError {
             Self::Failed { source, .. }
             | Self::File { source, .. }
             | Self::Limit { source, .. }
+            | Self::Resctrl { source, .. }
             | Self::Devices { source, .. } => Some(source.errno),
             Self::NoController { source, .. } => source.as_ref().map(|source| source.errno),
             Self::LeftBehind { source, .. } => source.errno(),

@@ -7,6 +7,7 @@ mod error;
 mod ids;
 mod modules;
 mod read;
+mod resctrl;
 mod status;
 
 pub use error::HostError;
@@ -24,11 +25,13 @@ pub struct Needs {
     pub subordinate_ids: bool,
     /// An AppArmor profile or an SELinux label is named.
     pub security_modules: bool,
+    /// `linux.intelRdt` is there.
+    pub resctrl: bool,
 }
 
 impl Needs {
     /// Everything that [`probe`] can find out.
-    pub const ALL: Needs = Needs { subordinate_ids: true, security_modules: true };
+    pub const ALL: Needs = Needs { subordinate_ids: true, security_modules: true, resctrl: true };
 }
 
 /// Reads the facts that `plan` decides by, in some twenty-five system calls, ten more on a host with cgroup v1.
@@ -59,6 +62,7 @@ pub fn probe(needs: Needs) -> Result<Host, HostError> {
         cgroups: cgroups::layout()?,
         lsm: if needs.security_modules { modules::enabled()? } else { Lsm::default() },
         landlock_abi: wolffia_sys::landlock::abi(),
+        resctrl: if needs.resctrl { resctrl::mount()? } else { None },
         umask: status.umask,
     })
 }

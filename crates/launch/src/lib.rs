@@ -25,6 +25,7 @@ mod mounts;
 mod netdevices;
 mod paths;
 mod payload;
+pub mod restage;
 mod rootfs;
 mod settings;
 mod sources;

@@ -40,7 +40,7 @@ pub fn open(root: &plan::Root, prepared: Option<OwnedFd>) -> Result<Root, Cause>
     Ok(Root::from(tree))
 }
 
-fn clone_tree(root: &plan::Root) -> Result<OwnedFd, Cause> {
+pub(crate) fn clone_tree(root: &plan::Root) -> Result<OwnedFd, Cause> {
     let options = OpenTree { clone: true, recursive: true, ..OpenTree::default() };
     Ok(mount::open_tree(file::CWD, root.path.as_path(), options)?)
 }

@@ -33,6 +33,9 @@ pub struct Host {
     pub lsm: Lsm,
     /// The kernel's Landlock ABI; 0 for none.
     pub landlock_abi: u32,
+    /// Where resctrl (Intel RDT, AMD QoS, Arm MPAM) is mounted; looked for only where a configuration wants it.
+    #[serde(default)]
+    pub resctrl: Option<HostPath>,
     /// Umask of the caller: kept when `process.user.umask` is absent (config.md, "umask").
     pub umask: u32,
 }

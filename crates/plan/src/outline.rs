@@ -1,8 +1,8 @@
 //! A plan in words: every act of `create` and `start`, one line each, in the order of execution.
 
 use crate::{
-    CgroupPlan, Hook, Ids, JoinNamespace, Labels, Landlock, MapWriter, MountKind, NamespaceKind, Opener, Plan, Process,
-    RootSwitch, SelfProtection, Setgroups, Step, SystemdManager, capabilities, rlimits, words,
+    CgroupPlan, Hook, Ids, JoinNamespace, Labels, Landlock, MapWriter, MountKind, NamespaceKind, Opener, Plan, Process, Rdt,
+    RdtGroup, RootSwitch, SelfProtection, Setgroups, Step, SystemdManager, capabilities, rlimits, words,
 };
 use std::fmt;
 use wolffia_spec::landlock::Kind;
@@ -84,6 +84,9 @@ impl Outline {
         if let Some(rules) = &plan.resources.devices {
             self.say(Step::CgroupLimit, format!("a device program of {} rules", rules.len()));
         }
+        if let Some(rdt) = &plan.rdt {
+            self.rdt(rdt);
+        }
         self.say(Step::StartSocket, "bind the socket that start connects to");
         if plan.root.opened_by == Opener::Parent {
             self.say(Step::MountSources, format!("{} (the root)", plan.root.path));
@@ -93,6 +96,23 @@ impl Outline {
                 self.say(Step::MountSources, format!("{source} for {}", mount.destination));
             }
         }
+    }
+
+    fn rdt(&mut self, rdt: &Rdt) {
+        let group = match &rdt.group {
+            RdtGroup::Own { name, .. } => format!("make {name}, for this container alone"),
+            RdtGroup::Existing { name, .. } if name.is_empty() => "the default group".to_owned(),
+            RdtGroup::Existing { name, .. } => format!("{name}, which must be there"),
+            RdtGroup::Shared { name, .. } => format!("{name}, made when it is missing"),
+        };
+        self.say(Step::RdtGroup, format!("{group}, in {}", rdt.mount));
+        for line in rdt.group.schemata() {
+            self.say(Step::RdtGroup, line.clone());
+        }
+        if let Some(name) = &rdt.monitoring {
+            self.say(Step::RdtGroup, format!("monitoring group {name}"));
+        }
+        self.say(Step::CgroupJoin, "init's task in its resctrl group");
     }
 
     fn namespaces(&mut self, plan: &Plan) {

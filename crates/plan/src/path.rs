@@ -64,6 +64,11 @@ impl ContainerPath {
         Some(if clean.is_empty() { Self::root() } else { Self(clean) })
     }
 
+    /// What `name`, which holds no slash, is below it.
+    pub fn join(&self, name: &str) -> Self {
+        Self(format!("{}/{name}", self.0.trim_end_matches('/')))
+    }
+
     /// The container's root directory.
     pub fn root() -> Self {
         Self("/".to_owned())

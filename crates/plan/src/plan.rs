@@ -10,7 +10,7 @@ pub use accounts::{CgroupPlan, LegacyCgroups, LegacyDirectory};
 
 use crate::host::IdRange;
 use crate::resources::Resources;
-use crate::{Actor, ContainerPath, HostPath, Process};
+use crate::{Actor, ContainerPath, HostPath, Process, Rdt};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -28,6 +28,9 @@ pub struct Plan {
     pub legacy_cgroups: Option<LegacyCgroups>,
     /// Set before the first process is in the cgroup.
     pub resources: Resources,
+    /// `None`: no resctrl file system is touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rdt: Option<Rdt>,
     pub time_offsets: Vec<TimeOffset>,
     pub net_devices: Vec<NetDevice>,
     pub root: Root,

@@ -7,7 +7,7 @@ use crate::process::{ProcessContext, Role};
 use crate::{
     Actor, Descriptors, Ids, LandlockLayer, NamespaceKind, Namespaces, Opener, Plan, Process, Recorded, Refusal, Request,
     SeccompFilter, capabilities, cgroup, devices, hooks, ids, labels, landlock, mounts, namespaces, netdevices, paths,
-    plan_process, plan_seccomp, resources, root, scheduling, self_protection, sysctl, unsupported, version,
+    plan_process, plan_seccomp, rdt, resources, root, scheduling, self_protection, sysctl, version,
 };
 use wolffia_spec::{Config, oci};
 
@@ -22,12 +22,12 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
         .linux()
         .as_ref()
         .ok_or_else(|| Refusal::new("/linux", "the configuration is not one for Linux", "add `linux` with its namespaces"))?;
-    unsupported::check_linux(linux)?;
     let namespaces = namespaces::plan_namespaces(linux, host)?;
     let (ids, known_ids) = ids::plan_ids(spec, linux, &namespaces, host)?;
     let resources = resources::plan_resources(linux.resources().as_ref(), host)?;
     let Accounting { cgroup, legacy, mut resources } = cgroup::plan_cgroup(spec, linux, resources, request, host)?;
     let mut recorded = std::mem::take(&mut resources.recorded);
+    let rdt = rdt::plan_rdt(linux, &request.id, host)?;
     let around =
         Surroundings { request, host, namespaces: &namespaces, ids: &known_ids, cgroup: &cgroup, legacy: legacy.as_ref() };
     let mut mounts = mounts::plan_mounts(spec, &around)?;
@@ -75,6 +75,7 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
         cgroup,
         legacy_cgroups: legacy,
         resources,
+        rdt,
         root,
         mounts,
         mount_label,

@@ -43,6 +43,8 @@ steps! {
     StateReserve = "state.reserve" by Parent;
     /// Make the container's cgroup.
     CgroupCreate = "cgroup.create" by Parent;
+    /// Make or find the container's group of the resctrl file system (Intel RDT).
+    RdtGroup = "rdt.group" by Parent;
     /// Bind the socket on which the container waits for start.
     StartSocket = "start.socket" by Parent;
     /// Clone bind mount sources that the container's user could not open.
@@ -51,7 +53,7 @@ steps! {
     NamespacesClone = "namespaces.clone" by Parent;
     /// Join namespaces that exist already.
     NamespacesJoin = "namespaces.join" by Bridge;
-    /// Put init where it is accounted, when it could not be born there: in the cgroup v1 hierarchies, or in a scope of systemd's.
+    /// Put init where it is accounted, when it could not be born there: in the cgroup v1 hierarchies, in a scope of systemd's, or in a resctrl group.
     CgroupJoin = "cgroup.join" by Parent;
     /// Set the badness score for the out-of-memory killer.
     OomScore = "process.oomScore" by Parent;
@@ -165,10 +167,18 @@ steps! {
     Exec = "process.exec" by Init;
     /// Run the poststart hooks.
     HooksPoststart = "hooks.poststart" by Parent;
+    /// Save the container's processes with CRIU.
+    CheckpointDump = "checkpoint.dump" by Parent;
+    /// Let CRIU restore the container's processes.
+    RestoreProcesses = "restore.processes" by Parent;
+    /// Compare what was restored with the plan, before it goes on.
+    RestoreVerify = "restore.verify" by Parent;
     /// Send a signal.
     Kill = "process.kill" by Parent;
     /// Remove the container's cgroup.
     CgroupRemove = "cgroup.remove" by Parent;
+    /// Remove the container's resctrl group.
+    RdtRemove = "rdt.remove" by Parent;
     /// Remove the container's state.
     StateRemove = "state.remove" by Parent;
     /// Run the poststop hooks.

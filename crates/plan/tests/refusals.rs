@@ -8,7 +8,7 @@ mod common;
 use common::{hybrid_host, plan, request, root_host, rootless_request, user_host};
 use serde_json::{Value, json};
 use wolffia_plan::host::{CgroupLayout, IdRange};
-use wolffia_plan::{CgroupManager, Host, Refusal, Request};
+use wolffia_plan::{CgroupManager, Host, HostPath, Refusal, Request};
 
 fn good() -> Value {
     json!({
@@ -526,12 +526,31 @@ fn hooks() {
 }
 
 #[test]
+fn classes_of_service() {
+    let at = "/linux/intelRdt";
+    let cases = vec![
+        (at, json!({"l3CacheSchema": "MB:0=1"}), "/linux/intelRdt/l3CacheSchema", "does not begin with L3"),
+        (at, json!({"memBwSchema": "L3:0=1"}), "/linux/intelRdt/memBwSchema", "does not begin with MB:"),
+        (at, json!({"memBwSchema": "MB:0=1\nL3:0=1"}), "/linux/intelRdt/memBwSchema", "is not one line"),
+        (at, json!({"schemata": ["L3:0=1", "L2:"]}), "/linux/intelRdt/schemata/1", "is not one line"),
+        (at, json!({"schemata": ["L3:0"]}), "/linux/intelRdt/schemata/0", "is not one line"),
+        (at, json!({"closID": "../x"}), "/linux/intelRdt/closID", "cannot be the name"),
+        (at, json!({"closID": "info"}), "/linux/intelRdt/closID", "cannot be the name"),
+        (at, json!({"closID": ".."}), "/linux/intelRdt/closID", "cannot be the name"),
+    ];
+    let host = Host { resctrl: HostPath::new("/sys/fs/resctrl"), ..root_host() };
+    refuse_all(good(), &request(), &host, cases);
+    let named_so = Request { id: "mon_groups".to_owned(), ..request() };
+    refuse_all(good(), &named_so, &host, vec![(at, json!({}), at, "cannot be the name")]);
+}
+
+#[test]
 fn what_this_version_lacks() {
     let resources = |name: &str, value: Value| json!({ name: value });
     let at = "/linux/resources";
     let cases = vec![
         ("/linux/mountLabel", json!("x"), "/linux/mountLabel", "selinux is disabled or not supported"),
-        ("/linux/intelRdt", json!({}), "/linux/intelRdt", "Intel RDT is not in this version"),
+        ("/linux/intelRdt", json!({}), "/linux/intelRdt", "the host has no resctrl file system mounted"),
         (at, resources("cpu", json!({"realtimeRuntime": 1})), "/linux/resources/cpu/realtimeRuntime", "real-time"),
         (at, resources("network", json!({"classID": 1})), "/linux/resources/network/classID", "no network controllers"),
         (at, resources("unified", json!({"cgroup.procs": "1"})), "/linux/resources/unified/cgroup.procs", "limits nothing"),

@@ -152,7 +152,7 @@ struct LinuxFeatures {
     seccomp: SeccompFeatures,
     apparmor: Switch,
     selinux: Switch,
-    intel_rdt: Switch,
+    intel_rdt: RdtFeatures,
     memory_policy: MemoryPolicyFeatures,
     mount_extensions: MountExtensions,
     net_devices: Switch,
@@ -160,7 +160,7 @@ struct LinuxFeatures {
 
 impl LinuxFeatures {
     fn with(capabilities: Vec<String>, seccomp_flags: Vec<String>) -> Self {
-        let (on, off) = (Switch { enabled: true }, Switch { enabled: false });
+        let on = Switch { enabled: true };
         LinuxFeatures {
             namespaces: &["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             capabilities,
@@ -175,7 +175,7 @@ impl LinuxFeatures {
             },
             apparmor: on,
             selinux: on,
-            intel_rdt: off,
+            intel_rdt: RdtFeatures { enabled: true, schemata: true, monitoring: true },
             memory_policy: MemoryPolicyFeatures {
                 modes: &[
                     "MPOL_BIND",
@@ -192,6 +192,14 @@ impl LinuxFeatures {
             net_devices: on,
         }
     }
+}
+
+/// What a host with resctrl can be asked for (features-linux.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+struct RdtFeatures {
+    enabled: bool,
+    schemata: bool,
+    monitoring: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -15,6 +15,7 @@ pub enum Operation {
     Resume,
     Update,
     Events,
+    Checkpoint,
     Ps,
     State,
 }
@@ -38,6 +39,9 @@ pub enum Forbidden {
     Delete { id: ContainerId, status: Status },
     #[error("container with id {id} is not running")]
     EventsNotRunning { id: ContainerId },
+    /// runc's text.
+    #[error("Container cannot be checkpointed in {status} state")]
+    Checkpoint { status: Status },
     #[error("container not running")]
     NotRunning,
     #[error("container not paused")]
@@ -81,6 +85,9 @@ pub fn allowed(operation: Operation, id: &ContainerId, status: Status) -> Result
         (O::Events, Created | Running | Paused) => Ok(()),
         (O::Events, Creating | Stopped) => Err(Forbidden::EventsNotRunning { id: id.clone() }),
 
+        (O::Checkpoint, Running | Paused) => Ok(()),
+        (O::Checkpoint, Creating | Created | Stopped) => Err(Forbidden::Checkpoint { status }),
+
         (O::Ps | O::State, Creating | Created | Running | Paused | Stopped) => Ok(()),
     }
 }
@@ -90,7 +97,7 @@ mod tests {
     use super::*;
 
     /// One row per operation; columns in the order of [`Status::ALL`]; an empty cell is allowed.
-    const TABLE: [(Operation, [&str; 5]); 12] = [
+    const TABLE: [(Operation, [&str; 5]); 13] = [
         (
             Operation::Start,
             [
@@ -131,6 +138,16 @@ mod tests {
         (Operation::Resume, ["container not paused", "container not paused", "container not paused", "", "container not paused"]),
         (Operation::Update, ["container not running", "", "", "", "container not running"]),
         (Operation::Events, ["container with id c1 is not running", "", "", "", "container with id c1 is not running"]),
+        (
+            Operation::Checkpoint,
+            [
+                "Container cannot be checkpointed in creating state",
+                "Container cannot be checkpointed in created state",
+                "",
+                "",
+                "Container cannot be checkpointed in stopped state",
+            ],
+        ),
         (Operation::Ps, ["", "", "", "", ""]),
         (Operation::State, ["", "", "", "", ""]),
     ];

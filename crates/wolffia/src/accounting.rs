@@ -6,7 +6,7 @@ use crate::record::{CgroupPlace, Launched};
 use std::cell::OnceCell;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use wolffia_cgroup::{Cgroup, LegacyPlace, Scope};
+use wolffia_cgroup::{Cgroup, LegacyPlace, MonitoredGroup, RdtPlace, Scope};
 use wolffia_launch::{Cause, Failure, Stage};
 use wolffia_plan::{CgroupPlan, Plan, Recorded, Step, SystemdScope};
 use wolffia_state::{Record, Reservation};
@@ -19,6 +19,7 @@ pub(crate) struct Accounting {
     cgroup: OnceCell<Cgroup>,
     legacy: Option<LegacyPlace>,
     scope: Option<SystemdScope>,
+    rdt: Option<MonitoredGroup>,
 }
 
 impl Accounting {
@@ -46,7 +47,8 @@ impl Accounting {
             }
             CgroupPlan::Inherited { .. } => reservation.dir().save(record)?,
         }
-        self.make_legacy(stage, plan, reservation, record)
+        self.make_legacy(stage, plan, reservation, record)?;
+        self.make_rdt(stage, plan, reservation, record)
     }
 
     /// The cgroup to be born in.
@@ -56,11 +58,14 @@ impl Accounting {
 
     /// Whether init must be put somewhere before it goes on.
     pub fn joins(&self) -> bool {
-        self.legacy.is_some() || self.scope.is_some()
+        self.legacy.is_some() || self.scope.is_some() || self.rdt.is_some()
     }
 
     /// Puts init where it could not be born. The limits of a scope are set now, before init has done anything.
     pub fn join(&self, plan: &Plan, init: Pid) -> std::result::Result<(), Cause> {
+        if let Some(rdt) = &self.rdt {
+            rdt.add(init).map_err(cause)?;
+        }
         if let Some(legacy) = &self.legacy {
             legacy.add(init).map_err(cause)?;
         }
@@ -99,6 +104,9 @@ impl Accounting {
         }
         if let Some(legacy) = &self.legacy {
             report(legacy.remove());
+        }
+        if let Some(rdt) = &self.rdt {
+            report(rdt.remove());
         }
     }
 
@@ -143,6 +151,26 @@ impl Accounting {
                 Ok(false)
             }
         }
+    }
+
+    fn make_rdt(
+        &mut self,
+        stage: &Stage<'_>,
+        plan: &Plan,
+        reservation: &Reservation<Launched>,
+        record: &mut Record<Launched>,
+    ) -> Result<()> {
+        let Some(rdt) = &plan.rdt else { return Ok(()) };
+        let place = RdtPlace::of(rdt);
+        let what = || format!("/{}", place.group);
+        let found = stage.act(Step::RdtGroup, what, || {
+            let group = place.clone().open().map_err(cause)?;
+            group.must_be_free().map(|()| group).map_err(cause)
+        })?;
+        record.launch.rdt = Some(place.clone());
+        reservation.dir().save(record)?;
+        let group = self.rdt.insert(found);
+        Ok(stage.act(Step::RdtGroup, what, || group.make(&rdt.group).map_err(cause))?)
     }
 
     fn make_legacy(

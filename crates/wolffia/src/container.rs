@@ -7,7 +7,7 @@ use crate::runtime::{Runtime, parse_id};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
-use wolffia_cgroup::{Cgroup, LegacyPlace};
+use wolffia_cgroup::{Cgroup, CgroupError, LegacyPlace};
 use wolffia_launch::{Cause, HookState, Stage, Trace};
 use wolffia_plan::{NamespaceKind, Step};
 use wolffia_spec::documents::StateReport;
@@ -234,6 +234,9 @@ impl Container {
         }
         let Self { store, dir, record, .. } = self;
         stage.act(Step::CgroupRemove, String::new, || remove_cgroup_of(&record).map_err(cause))?;
+        if record.launch.rdt.is_some() {
+            stage.act(Step::RdtRemove, String::new, || remove_rdt_of(&record).map_err(cause))?;
+        }
         remove_draft_of(&record);
         stage.act(Step::StateRemove, || record.id.to_string(), || store.remove(dir, lock).map_err(cause))?;
         if record.launch.poststop.is_empty() {
@@ -356,6 +359,7 @@ fn no_freezer() -> Error {
 pub(crate) fn clean_up(record: &Record<Launched>) -> Result<()> {
     kill_all_of(record)?;
     remove_cgroup_of(record)?;
+    remove_rdt_of(record)?;
     remove_draft_of(record);
     run_poststop_hooks(record);
     Ok(())
@@ -375,7 +379,7 @@ fn run_poststop_hooks(record: &Record<Launched>) {
     }
 }
 
-fn hook_state(record: &Record<Launched>, status: &str, pid: Option<i32>) -> HookState {
+pub(crate) fn hook_state(record: &Record<Launched>, status: &str, pid: Option<i32>) -> HookState {
     HookState {
         oci_version: record.oci_version.clone(),
         id: record.id.to_string(),
@@ -461,6 +465,15 @@ fn remove_cgroup_of(record: &Record<Launched>) -> Result<()> {
     }
     // After the other, which waits for the last process to be gone from all of them.
     Ok(legacy_of(record).map_or(Ok(()), |place| place.remove())?)
+}
+
+fn remove_rdt_of(record: &Record<Launched>) -> Result<()> {
+    let Some(place) = record.launch.rdt.clone() else { return Ok(()) };
+    match place.open() {
+        // Somebody has unmounted it, and with it went every group.
+        Err(CgroupError::NotResctrl { .. }) => Ok(()),
+        group => Ok(group?.remove()?),
+    }
 }
 
 pub(crate) fn legacy_of(record: &Record<Launched>) -> Option<LegacyPlace> {

@@ -293,7 +293,7 @@ fn discard(container: Container, options: &CreateOptions, error: Error) -> Error
     error
 }
 
-fn remove_pid_file(options: &CreateOptions) {
+pub(crate) fn remove_pid_file(options: &CreateOptions) {
     if let Some(path) = &options.pid_file {
         crate::pid_file::remove(path);
     }
@@ -306,7 +306,7 @@ pub(crate) fn report<E: std::fmt::Display>(result: std::result::Result<(), E>) {
     }
 }
 
-fn new_record(id: &wolffia_state::ContainerId, bundle: &Bundle, plan: &Plan, host: &Host) -> Record<Payload> {
+pub(crate) fn new_record(id: &wolffia_state::ContainerId, bundle: &Bundle, plan: &Plan, host: &Host) -> Record<Payload> {
     let ids = match &plan.ids {
         Ids::Inherited => KnownIds::of_host(host),
         Ids::Mapped { uids, gids, .. } => KnownIds { uids: Some(uids.clone()), gids: Some(gids.clone()) },
@@ -359,6 +359,7 @@ fn needs(config: &Config) -> Needs {
     Needs {
         subordinate_ids: new_user && linux.is_some_and(|linux| ranges(linux.uid_mappings()) || ranges(linux.gid_mappings())),
         security_modules: labels || linux.is_some_and(|linux| linux.mount_label().is_some()),
+        resctrl: linux.is_some_and(|linux| linux.intel_rdt().is_some()),
     }
 }
 

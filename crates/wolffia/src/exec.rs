@@ -148,7 +148,7 @@ impl Container {
             landlock,
             descriptors: Descriptors { listen: options.listen_fds, preserve: options.preserve_fds },
         };
-        let host = wolffia_host::probe(Needs { subordinate_ids: false, security_modules: true })?;
+        let host = wolffia_host::probe(Needs { subordinate_ids: false, security_modules: true, resctrl: false })?;
         // As `create` had them, from the record: the file that they came from may have changed.
         let mut layers = launch.landlock.clone();
         match &options.process {

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use wolffia_cgroup::{Cgroup, CgroupError, LegacyPlace, Scope};
+use wolffia_cgroup::{Cgroup, CgroupError, LegacyPlace, MonitoredGroup, RdtPlace, Scope};
 use wolffia_plan::SystemdManager;
 use wolffia_sys::Pid;
 
@@ -18,16 +18,21 @@ pub(crate) struct ExecCgroups {
     scope: Option<(Scope, String)>,
     /// To be put into, with the path below the container's own cgroup by controller.
     legacy: Option<(LegacyPlace, BTreeMap<String, String>)>,
+    /// Nothing is born there but what is already in it.
+    rdt: Option<MonitoredGroup>,
 }
 
 impl ExecCgroups {
     /// Whether the process must be put somewhere before it goes on.
     pub fn joins(&self) -> bool {
-        self.scope.is_some() || self.legacy.is_some()
+        self.scope.is_some() || self.legacy.is_some() || self.rdt.is_some()
     }
 
     /// Puts the process where it could not be born.
     pub fn join(&self, pid: Pid) -> std::result::Result<(), CgroupError> {
+        if let Some(rdt) = &self.rdt {
+            rdt.add(pid)?;
+        }
         if let Some((scope, below)) = &self.scope {
             scope.attach(pid, below)?;
         }
@@ -68,7 +73,8 @@ impl Container {
             },
             None => (None, None),
         };
-        Ok(ExecCgroups { birthplace, scope, legacy: legacy.map(|place| (place, below)) })
+        let rdt = self.record.launch.rdt.clone().map(RdtPlace::open).transpose()?;
+        Ok(ExecCgroups { birthplace, scope, legacy: legacy.map(|place| (place, below)), rdt })
     }
 
     /// A user's scope: the way from a session's cgroup to one of the user's manager leads through cgroups that are root's.

@@ -17,6 +17,7 @@
 //! The kernel makes a container only from a process with a single thread. A program that has more uses [`Helper`].
 
 mod accounting;
+mod checkpoint;
 mod container;
 mod create;
 mod error;
@@ -26,6 +27,7 @@ mod exec_cgroup;
 mod gc;
 mod helper;
 mod hints;
+mod inspect;
 mod landlock_file;
 mod notify;
 mod pid_file;
@@ -34,11 +36,13 @@ mod profile;
 mod protection;
 mod record;
 mod remains;
+mod restore;
 mod runtime;
 pub mod sandbox;
 mod terminal;
 mod update;
 
+pub use checkpoint::{CheckpointOptions, CriuOptions};
 pub use container::Container;
 pub use create::{Bundle, CreateOptions, read_document};
 pub use error::{Error, Result};
@@ -50,9 +54,11 @@ pub use notify::Readiness;
 pub use profile::default_profile;
 pub use protection::{protect_self, protect_self_from_everybody};
 pub use remains::{CgroupRemains, Remains};
+pub use restore::RestoreOptions;
 pub use runtime::Runtime;
 pub use terminal::{Kept, Terminal};
 pub use wolffia_cgroup::{Stats, stats};
+pub use wolffia_criu::{CgroupMode, PageServer};
 pub use wolffia_host::doctor;
 pub use wolffia_launch::{Failure, Running, TraceLine};
 pub use wolffia_plan::{CgroupManager, Host, Plan, Recorded, Refusal, Step, mount_option_names};

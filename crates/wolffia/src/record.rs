@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use wolffia_cgroup::Scope;
+use wolffia_cgroup::{RdtPlace, Scope};
 use wolffia_plan::{
     Actor, Hook, Ids, KnownIds, LandlockLayer, LegacyCgroups, MemoryPolicy, NamespaceKind, Plan, Recorded, Setgroups, SetupIds,
 };
@@ -41,6 +41,9 @@ pub struct Launched {
     /// Those of its directories that were made for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub legacy_made: Vec<PathBuf>,
+    /// The container's place in the resctrl file system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rdt: Option<RdtPlace>,
     /// Only until the container is created: the pid file that its creator writes, absolute. A draft of it may be left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid_file: Option<PathBuf>,
@@ -81,6 +84,7 @@ impl Launched {
             scope: None,
             legacy_cgroups: plan.legacy_cgroups.clone(),
             legacy_made: Vec::new(),
+            rdt: None,
             pid_file: None,
             poststart: plan.hooks.poststart.clone(),
             poststop: plan.hooks.poststop.clone(),

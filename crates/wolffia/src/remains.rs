@@ -14,6 +14,8 @@ pub struct Remains {
     pub cgroup: Option<CgroupRemains>,
     /// It has places in the hierarchies of cgroup 1.
     pub legacy_cgroups: bool,
+    /// Where resctrl is mounted, if it has a group there.
+    pub resctrl: Option<PathBuf>,
     /// Its cgroup is systemd's, which is asked over a socket to take it away.
     pub asks_systemd: bool,
     /// Poststop hooks will be run, which are anybody's programs and may need anything.
@@ -40,6 +42,7 @@ impl Container {
                 directory: Path::new(&place.mount).join(place.path.trim_start_matches('/')),
             }),
             legacy_cgroups: launch.legacy_cgroups.is_some(),
+            resctrl: launch.rdt.as_ref().map(|place| place.mount.as_path().to_owned()),
             asks_systemd: launch.scope.is_some(),
             runs_programs: !launch.poststop.is_empty(),
         }

@@ -7,8 +7,8 @@ use wolffia_cgroup::{Cgroup, Earlier, LegacyPlace, Scope};
 use wolffia_host::Needs;
 use wolffia_launch::Stage;
 use wolffia_plan::resources::{CgroupWrite, Resources, plan_resources};
-use wolffia_plan::{Step, unit_properties};
-use wolffia_spec::oci::{LinuxCpu, LinuxResources};
+use wolffia_plan::{Step, plan_rdt_lines, unit_properties};
+use wolffia_spec::oci::{LinuxCpu, LinuxIntelRdt, LinuxResources};
 use wolffia_state::Operation;
 
 impl Container {
@@ -36,6 +36,27 @@ impl Container {
         let (earlier, legacy_earlier) = limited.earlier(&planned)?;
         let set = limited.set(&self.stage(), &planned).and_then(|()| self.keep(&change));
         set.map_err(|error| limited.put_back(&earlier, &legacy_earlier, error))
+    }
+
+    /// Changes what the container's class of service may use (Intel RDT).
+    ///
+    /// # Errors
+    /// It has none of its own; one that `closID` names is everybody's who is in it.
+    pub fn update_rdt(&self, change: &LinuxIntelRdt) -> Result<()> {
+        let _lock = self.dir.lock(LOCK_PATIENCE)?;
+        self.allow(Operation::Update)?;
+        let lines = plan_rdt_lines(change)?;
+        let Some(place) = self.record.launch.rdt.clone().filter(|place| place.own) else {
+            return Err(Error::Usage {
+                reason: "Intel RDT cannot be changed: the container has no resctrl group of its own".to_owned(),
+                cure: "create it with linux.intelRdt and without closID",
+            });
+        };
+        Ok(self.stage().act(
+            Step::RdtGroup,
+            || format!("/{}", place.group),
+            || place.clone().open().and_then(|group| group.change(&lines)).map_err(cause),
+        )?)
     }
 
     /// Lays the change over the configuration that was kept at `create`.

@@ -22,6 +22,8 @@ impl Subcommand for Features {
             seccomp_flags: seccomp_flags(),
             annotations: BTreeMap::from([
                 ("io.wolffia.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+                // runc's name, by which callers know that `checkpoint` and `restore` are there.
+                ("org.opencontainers.runc.checkpoint.enabled".to_owned(), "true".to_owned()),
                 // The specification has no place for it yet; 0 for none.
                 ("io.wolffia.landlock.abi".to_owned(), landlock::abi().to_string()),
             ]),

@@ -1,5 +1,6 @@
 //! One file per subcommand. Each says what it takes, and does it.
 
+mod checkpoint;
 mod create;
 mod delete;
 mod doctor;
@@ -13,6 +14,7 @@ mod options;
 mod pause;
 mod plan;
 mod ps;
+mod restore;
 mod run;
 mod sandbox;
 mod seccomp;
@@ -54,6 +56,8 @@ pub const ALL: &[Known] = &[
     known::<pause::Resume>(false, 1),
     known::<update::Update>(false, 1),
     known::<events::Events>(false, 1),
+    known::<checkpoint::Checkpoint>(false, 1),
+    known::<restore::Restore>(true, 1),
     known::<gc::Gc>(false, 1),
     known::<spec::Spec>(false, 1),
     known::<plan::Plan>(false, 1),

@@ -1,9 +1,9 @@
-//! Flags that `create`, `run` and `plan` share.
+//! Flags that several commands share: `create`, `run` and `plan`; `checkpoint` and `restore`.
 
 use anyhow::bail;
 use clap::Args;
 use std::path::PathBuf;
-use wolffia::{Bundle, CreateOptions, Kept, Terminal};
+use wolffia::{Bundle, CgroupMode, CreateOptions, CriuOptions, Kept, Terminal};
 
 #[derive(Debug, Clone, Args)]
 pub struct MakeOptions {
@@ -83,5 +83,69 @@ pub fn check_descriptors(listen: u32, preserve: u32) -> anyhow::Result<()> {
     match (0..listen).map(|index| 3 + index).find(|number| !i32::try_from(*number).is_ok_and(wolffia::sys::fd::is_open)) {
         Some(number) => bail!("LISTEN_FDS is {listen}, but descriptor {number} is not open"),
         None => Ok(()),
+    }
+}
+
+/// Flags that `checkpoint` and `restore` share.
+#[derive(Debug, Clone, Args)]
+pub struct CriuArgs {
+    /// Directory of the images
+    #[arg(long, value_name = "DIR", default_value = "checkpoint")]
+    image_path: PathBuf,
+    /// Directory of CRIU's log and other files of its work; without it, --image-path
+    #[arg(long, value_name = "DIR")]
+    work_path: Option<PathBuf>,
+    /// Allow established TCP connections
+    #[arg(long)]
+    tcp_established: bool,
+    /// Allow unix sockets with a peer outside of the container
+    #[arg(long)]
+    ext_unix_sk: bool,
+    /// Allow processes that belong to a terminal from outside of the container
+    #[arg(long)]
+    shell_job: bool,
+    /// Allow file locks
+    #[arg(long)]
+    file_locks: bool,
+    /// What CRIU does about cgroups: ignore (what wolffia does is enough), soft, full or strict
+    #[arg(long, value_name = "MODE", default_value = "ignore", value_parser = cgroup_mode)]
+    manage_cgroups_mode: CgroupMode,
+    /// Namespaces whose content is not saved: network, which never is
+    #[arg(long, value_name = "NAMESPACE")]
+    empty_ns: Vec<String>,
+    /// Take pages out of earlier images that later ones have too
+    #[arg(long)]
+    auto_dedup: bool,
+    /// Fetch memory when it is needed (userfaultfd)
+    #[arg(long)]
+    lazy_pages: bool,
+}
+
+impl CriuArgs {
+    pub fn resolve(self) -> anyhow::Result<CriuOptions> {
+        if let Some(other) = self.empty_ns.iter().find(|namespace| *namespace != "network") {
+            bail!("namespace {other:?} is not supported");
+        }
+        Ok(CriuOptions {
+            images: std::path::absolute(self.image_path)?,
+            work: self.work_path.map(std::path::absolute).transpose()?,
+            tcp_established: self.tcp_established,
+            external_unix_sockets: self.ext_unix_sk,
+            shell_job: self.shell_job,
+            file_locks: self.file_locks,
+            auto_dedup: self.auto_dedup,
+            lazy_pages: self.lazy_pages,
+            cgroups: self.manage_cgroups_mode,
+        })
+    }
+}
+
+fn cgroup_mode(text: &str) -> Result<CgroupMode, String> {
+    match text {
+        "ignore" | "" => Ok(CgroupMode::Ignore),
+        "soft" => Ok(CgroupMode::Soft),
+        "full" => Ok(CgroupMode::Full),
+        "strict" => Ok(CgroupMode::Strict),
+        _ => Err("invalid manage-cgroups-mode value".to_owned()),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Subcommand;
 use crate::cli::Global;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 use std::io::Read;
@@ -67,11 +67,11 @@ pub struct Update {
     /// Processes; -1 for no limit
     #[arg(long, value_name = "N")]
     pids_limit: Option<i64>,
-    /// Intel RDT
-    #[arg(long, value_name = "SCHEMA", hide = true)]
+    /// L3 cache of the container's class of service (Intel RDT), for example L3:0=ff
+    #[arg(long, value_name = "SCHEMA")]
     l3_cache_schema: Option<String>,
-    /// Intel RDT
-    #[arg(long, value_name = "SCHEMA", hide = true)]
+    /// Memory bandwidth of it, for example MB:0=20
+    #[arg(long, value_name = "SCHEMA")]
     mem_bw_schema: Option<String>,
     /// Id of the container
     #[arg(value_name = "ID")]
@@ -83,10 +83,11 @@ impl Subcommand for Update {
     const ABOUT: &'static str = "Change the limits of a container";
 
     fn act(self, global: &Global) -> anyhow::Result<ExitCode> {
-        if self.l3_cache_schema.is_some() || self.mem_bw_schema.is_some() {
-            bail!("Intel RDT is not in this version: leave --l3-cache-schema and --mem-bw-schema out");
-        }
         let container = global.runtime()?.container(&self.id)?;
+        if self.l3_cache_schema.is_some() || self.mem_bw_schema.is_some() {
+            let schemata = json!({ "l3CacheSchema": self.l3_cache_schema, "memBwSchema": self.mem_bw_schema });
+            container.update_rdt(&serde_json::from_value(schemata)?)?;
+        }
         let change = match &self.resources {
             Some(path) => read(path)?,
             None => self.flags()?,

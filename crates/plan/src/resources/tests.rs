@@ -20,6 +20,7 @@ fn host(privileged: bool, in_user_namespace: bool) -> Host {
         cgroups: CgroupLayout::Unified { mount: HostPath::new("/sys/fs/cgroup").unwrap(), own: "/".to_owned() },
         lsm: Lsm::default(),
         landlock_abi: 7,
+        resctrl: None,
         umask: 0o22,
     }
 }

@@ -24,6 +24,7 @@ pub fn root_host() -> Host {
         cgroups: CgroupLayout::Unified { mount: path("/sys/fs/cgroup"), own: "/user.slice/session-1.scope".to_owned() },
         lsm: Lsm::default(),
         landlock_abi: 7,
+        resctrl: None,
         umask: 0o022,
     }
 }
@@ -56,7 +57,8 @@ pub fn hybrid_host() -> Host {
         hierarchy("systemd", &["name=systemd"]),
     ];
     let unified = Some(CgroupMount { mount: path("/sys/fs/cgroup/unified"), own: "/".to_owned() });
-    Host { cgroups: CgroupLayout::Legacy { hierarchies, unified }, ..root_host() }
+    let resctrl = Some(path("/sys/fs/resctrl"));
+    Host { cgroups: CgroupLayout::Legacy { hierarchies, unified }, resctrl, ..root_host() }
 }
 
 pub fn request() -> Request {
