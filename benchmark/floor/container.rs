@@ -2,9 +2,9 @@
 
 use crate::confine::confine;
 use crate::kernel::{
-    CLOEXEC, Child, DIRECTORY, Fd, HERE, Number, READ_WRITE, WRITE, Words, attach_device_program, clone, execute, exit,
-    join_namespaces, join_new_keyring, make_directory, make_node, new_session, open, open_process, pipe, propagate,
-    raise_loopback, read, remove, signal, wait, write,
+    CLOEXEC, Child, DIRECTORY, Fd, HERE, Number, READ_WRITE, WRITE, Words, attach_device_program, become_user, clear_groups,
+    clone, execute, exit, join_namespaces, join_new_keyring, make_directory, make_node, new_session, open, open_process, pipe,
+    propagate, raise_loopback, read, remove, signal, wait, write,
 };
 use crate::mounts::Detached;
 use core::ffi::CStr;
@@ -54,6 +54,14 @@ impl Setup {
             ids: [words.take(), words.take(), words.take()],
             payload: words.take(),
         }
+    }
+
+    /// Of the container. A single id is mapped without leave to set groups.
+    fn become_root(&self) {
+        if self.who != Who::Single {
+            clear_groups();
+        }
+        become_user(0, 0);
     }
 
     fn namespaces(&self) -> u64 {
@@ -122,10 +130,10 @@ fn become_container(setup: &Setup, mapped: Option<Mapped>) {
     let files = Detached::make(setup.rootfs, cgroup, setup.who != Who::Root);
     if let Some((from, _)) = mapped {
         read(from, &mut [0]);
-        crate::kernel::become_user(0, 0);
+        setup.become_root();
     }
     files.attach(setup.rootfs, (setup.who != Who::Single).then_some(c"5"));
-    confine(setup.with_filter);
+    confine(setup.with_filter, || setup.become_root());
 }
 
 fn map_ids(setup: &Setup, child: Child) {
@@ -203,7 +211,7 @@ pub fn exec(mut words: Words) -> ! {
     join_namespaces(setup.process(), setup.namespaces());
     let Some(child) = clone(0, cgroup) else {
         new_session();
-        confine(setup.with_filter);
+        confine(setup.with_filter, || setup.become_root());
         execute(c"/true", &arguments([c"/true", c"true"]))
     };
     exit(wait(child).0)

@@ -283,9 +283,11 @@ pub fn process_control(option: usize, a: usize, b: usize) {
     must("prctl", plain(157, [option, a, b, 0, 0, 0]));
 }
 
-/// The process becomes this user and group, without others.
-pub fn become_user(user: usize, group: usize) {
+pub fn clear_groups() {
     must("setgroups", plain(116, [0; 6]));
+}
+
+pub fn become_user(user: usize, group: usize) {
     must("setresgid", plain(119, [group, group, group, 0, 0, 0]));
     must("setresuid", plain(117, [user, user, user, 0, 0, 0]));
 }

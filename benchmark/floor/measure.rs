@@ -2,8 +2,8 @@
 //! microseconds in user and kernel mode.
 
 use crate::kernel::{
-    CLOEXEC, Fd, HERE, Number, READ_WRITE, Words, become_user, clone, duplicate, execute_words, exit, nanoseconds, open, pipe,
-    read, take_priority, wait, write,
+    CLOEXEC, Fd, HERE, Number, READ_WRITE, Words, become_user, clear_groups, clone, duplicate, execute_words, exit, nanoseconds,
+    open, pipe, read, take_priority, wait, write,
 };
 
 /// `PRIORITY USER GROUP PROGRAM ARGUMENT…`; priority 1 is SCHED_RR.
@@ -18,6 +18,7 @@ pub fn measure(mut words: Words) -> ! {
         duplicate(null, 0);
         duplicate(null, 1);
         if user != 0 {
+            clear_groups();
             become_user(user, group);
         }
         // The clock starts here: making this process was our act, not the command's.

@@ -2,10 +2,10 @@
 
 use crate::bundle::Payload;
 use crate::contestant::{Act, Contestant};
-use crate::launcher::{Launcher, await_end};
-use crate::rounds::{Bundles, make_state};
+use crate::launcher::Launcher;
+use crate::rounds::{Bundles, live, make_state};
 use crate::stage::Caller;
-use crate::trace::{Traced, Unit, trace};
+use crate::trace::{Traced, Unit};
 use std::io;
 
 /// Of one act of one contestant.
@@ -31,7 +31,7 @@ pub fn measure(
         for (place, contestant) in contestants.iter().enumerate() {
             match follow(caller, bundles, contestant, launcher, filter) {
                 Ok(found) => {
-                    counts.extend(found.into_iter().map(|(act, traced)| Count { contestant: place, filter, act, traced }))
+                    counts.extend(found.into_iter().map(|(act, traced)| Count { contestant: place, filter, act, traced }));
                 }
                 Err(error) => failures.push(format!("counting system calls: {error}")),
             }
@@ -48,22 +48,11 @@ fn follow(
     filter: bool,
 ) -> io::Result<Vec<(Act, Traced)>> {
     make_state(contestant, caller)?;
-    let run = bundles.case(caller, filter, Payload::True, "count-run");
-    let life = bundles.case(caller, filter, Payload::Wait, "count-life");
-    let call = |act, case| {
-        let traced = trace(launcher.traced(contestant, act, case), Unit::SystemCalls)?;
-        if traced.status == 0 { Ok((act, traced)) } else { Err(failed(contestant, act, traced.status)) }
-    };
-    let mut found = vec![call(Act::Run, &run)?, call(Act::Create, &life)?];
-    let pid = contestant.pid(&life)?;
-    for act in [Act::State, Act::Start, Act::Exec, Act::Kill] {
-        found.push(call(act, &life)?);
-    }
-    await_end(pid)?;
-    found.push(call(Act::Delete, &life)?);
+    let (first, second) = if filter { ("count-run-filter", "count-life-filter") } else { ("count-run", "count-life") };
+    let run = bundles.case(caller, filter, Payload::True, first);
+    let life = bundles.case(caller, filter, Payload::Wait, second);
+    let traced = launcher.trace(Unit::SystemCalls, &contestant.command(Act::Run, &run), caller)?;
+    let mut found = vec![(Act::Run, traced)];
+    found.extend(live(contestant, &life, |act| launcher.trace(Unit::SystemCalls, &contestant.command(act, &life), caller))?);
     Ok(found)
-}
-
-fn failed(contestant: &Contestant, act: Act, status: i32) -> io::Error {
-    io::Error::other(format!("{} {} ended with {status} while it was followed", contestant.name, act.word()))
 }

@@ -1,12 +1,16 @@
 //! Starts one command through the floor program, which measures it.
 
 use crate::contestant::{Act, Case, Contestant};
+use crate::stage::Caller;
+use crate::trace::{Traced, Unit};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -41,6 +45,23 @@ impl Launcher {
         command.output().is_ok_and(|output| output.status.success())
     }
 
+    /// Follows a command to its end; `words` are its program and arguments.
+    pub fn trace(&self, unit: Unit, words: &[OsString], caller: &Caller) -> io::Result<Traced> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["trace", unit.word(), "--"]).arg(&self.floor.program).args(words);
+        // Not a pipe, which a container that stays would keep open.
+        let said = caller.folder.join("said");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&said)?);
+        let output = environment(&mut command, caller).output()?;
+        match Traced::read(&String::from_utf8_lossy(&output.stdout)) {
+            Some(traced) if traced.status == 0 => Ok(traced),
+            found => {
+                let said = std::fs::read_to_string(said)?;
+                Err(io::Error::other(format!("{words:?} was followed to its end, {found:?}: {}", said.trim())))
+            }
+        }
+    }
+
     /// Calls a command to its end. A failure is an error with what the command said.
     pub fn measure(&self, contestant: &Contestant, act: Act, case: &Case) -> io::Result<Sample> {
         let mut said = File::options().read(true).append(true).create(true).open(case.caller.folder.join("said"))?;
@@ -49,7 +70,7 @@ impl Launcher {
         let mut command = Command::new(&self.floor.program);
         command.args(["measure", if self.priority { "1" } else { "0" }, &uid.to_string(), &gid.to_string()]);
         command.args(contestant.command(act, case));
-        environment(&mut command, case).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(said.try_clone()?);
+        environment(&mut command, case.caller).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(said.try_clone()?);
         let output = command.output()?;
         let report = String::from_utf8_lossy(&output.stdout);
         let numbers: Vec<u64> = report.split_whitespace().filter_map(|word| word.parse().ok()).collect();
@@ -67,20 +88,43 @@ impl Launcher {
     }
 }
 
-impl Launcher {
-    /// The same call, for a tracer.
-    pub fn traced(&self, contestant: &Contestant, act: Act, case: &Case) -> Command {
-        let mut command = Command::new(&self.floor.program);
-        command.arg("traced").args(contestant.command(act, case));
-        environment(&mut command, case).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command
-    }
+/// Engines pass little more.
+pub fn environment<'command>(command: &'command mut Command, caller: &Caller) -> &'command mut Command {
+    let folder = &caller.folder;
+    command.env_clear().env("PATH", SEARCH_PATH).env("XDG_RUNTIME_DIR", folder).current_dir(folder)
 }
 
-/// Engines pass little more.
-pub fn environment<'command>(command: &'command mut Command, case: &Case) -> &'command mut Command {
-    let folder = &case.caller.folder;
-    command.env_clear().env("PATH", SEARCH_PATH).env("XDG_RUNTIME_DIR", folder).current_dir(folder)
+/// Waits until a container that was started runs its payload: some runtimes return from `start` before, and cannot `exec` yet.
+pub fn await_payload(pid: i32) -> io::Result<()> {
+    const LIMIT: Duration = Duration::from_secs(5);
+    let end = Instant::now() + LIMIT;
+    while Instant::now() < end {
+        if std::fs::read_to_string(format!("/proc/{pid}/comm"))?.trim() == "true" {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Err(io::Error::other(format!("a container's payload does not run {LIMIT:?} after start")))
+}
+
+/// Takes away what a failure has left of a container.
+pub fn clean_up(contestant: &Contestant, case: &Case) {
+    let ended = contestant.pid(case).map(|pid| {
+        if let Some(process) = Pid::from_raw(pid) {
+            kill_process(process, Signal::KILL)?;
+        }
+        await_end(pid)
+    });
+    let mut words = contestant.command(Act::Delete, case);
+    if !contestant.is_floor {
+        words.push("--force".into());
+    }
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    let deleted = environment(&mut command, case.caller).stdin(Stdio::null()).stdout(Stdio::null()).output();
+    if let (Err(error), _) | (_, Err(error)) = (ended, deleted) {
+        eprintln!("\n{}: {} may be left: {error}", contestant.name, case.id);
+    }
 }
 
 /// Waits for the end of a container's process, which came to us when its runtime ended.

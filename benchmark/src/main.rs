@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     let done = match Options::parse().act {
         Act::Compare(options) => compare(&options),
         Act::Instructions(_) => Ok(()),
+        Act::Trace { unit, words } => trace::trace(unit, &words).map(trace::Traced::print),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,8 @@
 //! The benchmark's own command line.
 
+use crate::trace::Unit;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Measure OCI runtimes by their command lines, beside what the kernel takes
@@ -17,6 +19,14 @@ pub enum Act {
     Compare(Compare),
     /// Count the instructions of every command of wolffia, and hold them against a file
     Instructions(Instructions),
+    /// Follow one command of the floor program: what this program starts for each of them
+    #[command(hide = true)]
+    Trace {
+        #[arg(value_enum)]
+        unit: Unit,
+        #[arg(last = true)]
+        words: Vec<OsString>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -2,7 +2,7 @@
 
 use crate::bundle::{self, Payload};
 use crate::contestant::{Act, Case, Contestant};
-use crate::launcher::{Launcher, Sample, await_end};
+use crate::launcher::{Launcher, Sample, await_end, await_payload, clean_up};
 use crate::options::Who;
 use crate::stage::{Caller, Stage};
 use std::collections::BTreeMap;
@@ -105,18 +105,34 @@ fn lifecycle(
     round: usize,
 ) -> io::Result<Vec<(Act, Sample)>> {
     make_state(contestant, caller)?;
-    let (first, second) = (format!("run-{round}"), format!("life-{round}"));
+    let with = if filter { "filter" } else { "plain" };
+    let (first, second) = (format!("run-{with}-{round}"), format!("life-{with}-{round}"));
     let run = bundles.case(caller, filter, Payload::True, &first);
     let mut taken = vec![(Act::Run, launcher.measure(contestant, Act::Run, &run)?)];
     let life = bundles.case(caller, filter, Payload::Wait, &second);
-    taken.push((Act::Create, launcher.measure(contestant, Act::Create, &life)?));
-    let pid = contestant.pid(&life)?;
-    for act in [Act::State, Act::Start, Act::Exec, Act::Kill] {
-        taken.push((act, launcher.measure(contestant, act, &life)?));
-    }
-    await_end(pid)?;
-    taken.push((Act::Delete, launcher.measure(contestant, Act::Delete, &life)?));
+    taken.extend(live(contestant, &life, |act| launcher.measure(contestant, act, &life))?);
     Ok(taken)
+}
+
+/// The life of one container, from `create` to `delete`; whatever fails, nothing of it stays.
+pub fn live<Found>(
+    contestant: &Contestant,
+    life: &Case,
+    mut call: impl FnMut(Act) -> io::Result<Found>,
+) -> io::Result<Vec<(Act, Found)>> {
+    let mut whole = || {
+        let mut found = vec![(Act::Create, call(Act::Create)?)];
+        let pid = contestant.pid(life)?;
+        found.push((Act::State, call(Act::State)?));
+        found.push((Act::Start, call(Act::Start)?));
+        await_payload(pid)?;
+        found.push((Act::Exec, call(Act::Exec)?));
+        found.push((Act::Kill, call(Act::Kill)?));
+        await_end(pid)?;
+        found.push((Act::Delete, call(Act::Delete)?));
+        Ok(found)
+    };
+    whole().inspect_err(|_| clean_up(contestant, life))
 }
 
 /// The floor program makes no state directory, and some runtimes none with missing parents.

@@ -85,10 +85,10 @@ impl Stage {
         self.delegate()
     }
 
-    /// newuidmap wants its caller to have an account.
+    /// newuidmap wants its caller to have an account, and crun calls it for a single id too.
     fn make_accounts(&self) -> io::Result<()> {
         let subordinate = format!("wolffia-benchmark:{FIRST_SUBORDINATE}:{SUBORDINATES}\n");
-        let account = format!("wolffia-benchmark:x:{MANY}:{MANY}::/:/bin/sh\n");
+        let account = format!("wolffia-benchmark:x:{MANY}:{MANY}::/:/bin/sh\nwolffia-single:x:{SINGLE}:{SINGLE}::/:/bin/sh\n");
         for (file, line) in [("passwd", &account), ("subuid", &subordinate), ("subgid", &subordinate)] {
             let real = Path::new("/etc").join(file);
             let Ok(text) = fs::read_to_string(&real) else { continue };

@@ -1,34 +1,65 @@
 //! Follows a command and all its processes, to count what repeats exactly.
+//!
+//! The tracer is a process of its own: when it ends, what it still follows, like the process of a created container, goes on alone.
 
+use clap::ValueEnum;
+use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// What is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Unit {
     SystemCalls,
-    /// Instructions in user mode.
+    /// In user mode
     Instructions,
+}
+
+impl Unit {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::SystemCalls => "system-calls",
+            Self::Instructions => "instructions",
+        }
+    }
 }
 
 /// What was seen of a command and of all processes that it made, until it ended.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Traced {
+    /// The exit status, or 128 and the signal.
     pub status: i32,
     pub count: u64,
     /// The largest of their peaks, VmHWM when they ended. Processes that stay are not among them.
     pub peak_kib: u64,
 }
 
-/// Runs a command to its end: one of the floor program's `traced`, which lets itself be traced and becomes another program.
-/// Processes that are still there then, like that of a created container, are let go.
-pub fn trace(mut command: Command, unit: Unit) -> io::Result<Traced> {
-    let child = command.spawn()?;
+impl Traced {
+    /// Prints it for [`Traced::read`] in another process.
+    pub fn print(self) {
+        println!("{} {} {}", self.status, self.count, self.peak_kib);
+    }
+
+    pub fn read(text: &str) -> Option<Self> {
+        let mut words = text.split_whitespace();
+        Some(Self {
+            status: words.next()?.parse().ok()?,
+            count: words.next()?.parse().ok()?,
+            peak_kib: words.next()?.parse().ok()?,
+        })
+    }
+}
+
+/// Runs a command to its end. Its first word is the floor program, whose word `traced` lets itself be traced and becomes another.
+pub fn trace(unit: Unit, words: &[OsString]) -> io::Result<Traced> {
+    let (floor, rest) = words.split_first().ok_or_else(|| io::Error::other("nothing to trace"))?;
+    let child = Command::new(floor).arg("traced").args(rest).stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
     let first = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
     waitpid(first, Some(WaitPidFlag::__WALL))?;
     let options = Options::PTRACE_O_TRACESYSGOOD
@@ -38,17 +69,15 @@ pub fn trace(mut command: Command, unit: Unit) -> io::Result<Traced> {
         | Options::PTRACE_O_TRACEEXEC
         | Options::PTRACE_O_TRACEEXIT;
     ptrace::setoptions(first, options)?;
-    let mut tracer = Tracer { unit, first, inside: HashMap::from([(first, false)]), found: Traced::default() };
+    let tracer = Tracer { unit, first, inside: HashMap::new(), found: Traced::default() };
     tracer.go_on(first, None)?;
-    tracer.follow()?;
-    tracer.let_go()?;
-    Ok(tracer.found)
+    tracer.follow()
 }
 
 struct Tracer {
     unit: Unit,
     first: Pid,
-    /// The processes that are followed, and whether each is inside a system call.
+    /// Whether each process is inside a system call.
     inside: HashMap<Pid, bool>,
     found: Traced,
 }
@@ -61,35 +90,23 @@ impl Tracer {
         };
         match done {
             // It was killed meanwhile; its end will be reported.
-            Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Until the first process ends, whose life this loop waits for.
-    fn follow(&mut self) -> io::Result<()> {
+    fn follow(mut self) -> io::Result<Traced> {
         loop {
             match waitpid(None, Some(WaitPidFlag::__WALL))? {
-                WaitStatus::Exited(pid, code) => {
-                    self.inside.remove(&pid);
-                    if pid == self.first {
-                        self.found.status = code;
-                        return Ok(());
-                    }
-                }
-                WaitStatus::Signaled(pid, signal, _) => {
-                    self.inside.remove(&pid);
-                    if pid == self.first {
-                        self.found.status = 128 + signal as i32;
-                        return Ok(());
-                    }
+                WaitStatus::Exited(pid, status) if pid == self.first => return Ok(Traced { status, ..self.found }),
+                WaitStatus::Signaled(pid, signal, _) if pid == self.first => {
+                    return Ok(Traced { status: 128 + signal as i32, ..self.found });
                 }
                 WaitStatus::PtraceSyscall(pid) => {
                     let inside = self.inside.entry(pid).or_default();
                     *inside = !*inside;
-                    if *inside && self.unit == Unit::SystemCalls {
-                        self.found.count += 1;
-                    }
+                    self.found.count += u64::from(*inside);
                     self.go_on(pid, None)?;
                 }
                 WaitStatus::PtraceEvent(pid, _, event) => {
@@ -98,54 +115,15 @@ impl Tracer {
                     }
                     self.go_on(pid, None)?;
                 }
-                WaitStatus::Stopped(pid, signal) => self.stopped(pid, signal)?,
-                WaitStatus::Continued(_) | WaitStatus::StillAlive => {}
-            }
-        }
-    }
-
-    fn stopped(&mut self, pid: Pid, signal: Signal) -> io::Result<()> {
-        match signal {
-            // After a step; a program of ours has no other use for it.
-            Signal::SIGTRAP => {
-                self.found.count += u64::from(self.unit == Unit::Instructions);
-                self.go_on(pid, None)
-            }
-            // How a new process begins.
-            Signal::SIGSTOP => {
-                self.inside.entry(pid).or_default();
-                self.go_on(pid, None)
-            }
-            other => self.go_on(pid, Some(other)),
-        }
-    }
-
-    fn let_go(&mut self) -> io::Result<()> {
-        for pid in std::mem::take(&mut self.inside).into_keys().filter(|pid| *pid != self.first) {
-            match nix::sys::signal::kill(pid, Signal::SIGSTOP) {
-                Ok(()) => {}
-                Err(nix::errno::Errno::ESRCH) => continue,
-                Err(error) => return Err(error.into()),
-            }
-            if !self.stopped_at_last(pid)? {
-                continue;
-            }
-            match ptrace::detach(pid, None) {
-                Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits until a process stops for the signal it was sent; `false` when it has ended instead.
-    fn stopped_at_last(&self, pid: Pid) -> io::Result<bool> {
-        loop {
-            match waitpid(pid, Some(WaitPidFlag::__WALL))? {
-                WaitStatus::Stopped(_, Signal::SIGSTOP) => return Ok(true),
-                WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return Ok(false),
-                // The system call that it waited in ends first.
-                _ => self.go_on(pid, None)?,
+                // After a step.
+                WaitStatus::Stopped(pid, Signal::SIGTRAP) => {
+                    self.found.count += 1;
+                    self.go_on(pid, None)?;
+                }
+                // How a new process begins.
+                WaitStatus::Stopped(pid, Signal::SIGSTOP) => self.go_on(pid, None)?,
+                WaitStatus::Stopped(pid, signal) => self.go_on(pid, Some(signal))?,
+                WaitStatus::Exited(..) | WaitStatus::Signaled(..) | WaitStatus::Continued(_) | WaitStatus::StillAlive => {}
             }
         }
     }
