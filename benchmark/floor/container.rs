@@ -162,7 +162,7 @@ fn map_ids(setup: &Setup, child: Child) {
     }
 }
 
-fn arguments<'text, const COUNT: usize>(words: [&'text CStr; COUNT]) -> [Option<&'text CStr>; 12] {
+fn arguments<const COUNT: usize>(words: [&CStr; COUNT]) -> [Option<&CStr>; 12] {
     let mut all = [None; 12];
     all.iter_mut().zip(words).take(11).for_each(|(place, word)| *place = Some(word));
     all

@@ -318,7 +318,7 @@ pub fn load_filter(filter: &[u8]) {
 /// Loads an extended BPF program of the kind `BPF_PROG_TYPE_CGROUP_DEVICE` and attaches it to a cgroup.
 pub fn attach_device_program(program: &[u64], cgroup: Fd) {
     let licence = c"Apache-2.0";
-    let load = [program.len() as u64 * (1 << 32) | 15, program.as_ptr() as u64, licence.as_ptr() as u64, 0, 0, 0, 0, 0];
+    let load = [15 | (program.len() as u64) << 32, program.as_ptr() as u64, licence.as_ptr() as u64, 0, 0, 0, 0, 0];
     // SAFETY: the attributes are readable and of the size given, and so are the program and the text that they point to.
     let loaded = must("bpf load", unsafe { call(321, [5, load.as_ptr() as usize, 48, 0, 0, 0]) });
     // The target and the program; BPF_CGROUP_DEVICE and BPF_F_ALLOW_MULTI.

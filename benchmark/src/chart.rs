@@ -7,8 +7,10 @@ use crate::table::milliseconds;
 
 const COLOURS: [&str; 8] = ["#9aa0a6", "#1a7f5a", "#d9822b", "#3f6fb5", "#a04fa0", "#b8a100", "#c0392b", "#4aa3a3"];
 const WIDTH: usize = 900;
-const LEFT: usize = 90;
-const BARS: usize = 640;
+/// Without and with seccomp stand side by side.
+const COLUMN: usize = WIDTH / 2;
+const LEFT: usize = 70;
+const BARS: usize = 310;
 const BAR: usize = 14;
 const GAP: usize = 10;
 
@@ -21,12 +23,16 @@ pub fn render(results: &Results) -> String {
         body += &text(28, y + 18, 12, &contestant.name);
         y += 18;
     }
-    for (who, filter) in results.scenarios() {
+    let mut drawn = results.scenarios();
+    drawn.dedup_by_key(|(who, _)| *who);
+    for (who, _) in drawn {
         y += 34;
-        let with = if filter { ", seccomp" } else { "" };
-        body += &text(10, y, 14, &format!("{}{with}", who.title()));
-        y += 10;
-        y = scenario(results, who, filter, y, &mut body);
+        for (filter, x) in [(false, 0), (true, COLUMN)] {
+            let with = if filter { ", seccomp" } else { "" };
+            body += &text(x + 10, y, 14, &format!("{}{with}", who.title()));
+            body += &scenario(results, who, filter, (x, y + 10));
+        }
+        y += 10 + (BAR * results.contestants.len() + GAP) * ACTS.len();
     }
     let height = y + 20;
     format!(
@@ -35,23 +41,24 @@ pub fn render(results: &Results) -> String {
     )
 }
 
-/// Draws the bars of one scenario and gives where they end.
-fn scenario(results: &Results, who: Who, filter: bool, mut y: usize, body: &mut String) -> usize {
+/// The bars of one scenario. The longest takes all the width.
+fn scenario(results: &Results, who: Who, filter: bool, (x, top): (usize, usize)) -> String {
+    let contestants = results.contestants.len();
     let median = |act, place| results.summary(who, filter, act, place).map(|summary| summary.median);
-    let all = ACTS.into_iter().flat_map(|act| (0..results.contestants.len()).filter_map(move |place| median(act, place)));
-    let longest = all.max().unwrap_or(1).max(1);
-    for act in ACTS {
-        *body += &text(10, y + BAR * results.contestants.len() / 2 + 5, 13, act.word());
-        for place in 0..results.contestants.len() {
+    let longest = ACTS.into_iter().flat_map(|act| (0..contestants).filter_map(move |place| median(act, place))).max();
+    let mut body = String::new();
+    for (row, act) in ACTS.into_iter().enumerate() {
+        let y = top + row * (BAR * contestants + GAP);
+        body += &text(x + 10, y + BAR * contestants / 2 + 5, 13, act.word());
+        for place in 0..contestants {
             let Some(median) = median(act, place) else { continue };
-            let length = (median as f64 / longest as f64 * BARS as f64).max(1.0) as usize;
-            *body += &rectangle(LEFT, y + 1, length, BAR - 2, place);
-            *body += &text(LEFT + length + 6, y + 11, 11, &milliseconds(median));
-            y += BAR;
+            let length = (median as f64 / longest.unwrap_or(1).max(1) as f64 * BARS as f64).max(1.0) as usize;
+            let y = y + place * BAR;
+            body += &rectangle(x + LEFT, y + 1, length, BAR - 2, place);
+            body += &text(x + LEFT + length + 6, y + 11, 11, &milliseconds(median));
         }
-        y += GAP;
     }
-    y
+    body
 }
 
 fn rectangle(x: usize, y: usize, width: usize, height: usize, place: usize) -> String {

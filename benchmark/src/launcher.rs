@@ -50,7 +50,7 @@ impl Launcher {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["trace", unit.word(), "--"]).arg(&self.floor.program).args(words);
         // Not a pipe, which a container that stays would keep open.
-        let said = caller.folder.join("said");
+        let said = caller.folder.join(format!("said-{unit:?}-{:?}", std::thread::current().id()));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&said)?);
         let output = environment(&mut command, caller).output()?;
         match Traced::read(&String::from_utf8_lossy(&output.stdout)) {

@@ -7,6 +7,7 @@ mod chart;
 mod contestant;
 mod counts;
 mod growth;
+mod instructions;
 mod launcher;
 mod options;
 mod results;
@@ -27,12 +28,13 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let done = match Options::parse().act {
-        Act::Compare(options) => compare(&options),
-        Act::Instructions(_) => Ok(()),
-        Act::Trace { unit, words } => trace::trace(unit, &words).map(trace::Traced::print),
+        Act::Compare(options) => compare(&options).map(|()| true),
+        Act::Instructions(options) => instructions::gate(&options),
+        Act::Trace { unit, words } => trace::trace(unit, &words).map(trace::Traced::print).map(|()| true),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(why) => {
             eprintln!("wolffia-benchmark: {why}");
             ExitCode::FAILURE

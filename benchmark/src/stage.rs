@@ -47,7 +47,8 @@ impl Stage {
     /// Must come before any thread is started.
     pub fn set(view: View, wanted: &[Who]) -> io::Result<Self> {
         let is_root = rustix::process::geteuid().is_root();
-        let folder = std::env::temp_dir().join(format!("wolffia-benchmark.{}", std::process::id()));
+        // Always as long, because the length of a path is a part of what a command does.
+        let folder = std::env::temp_dir().join(format!("wolffia-benchmark.{:07}", std::process::id()));
         fs::create_dir(&folder)?;
         fs::set_permissions(&folder, Permissions::from_mode(0o755))?;
         let mut stage = Self { folder, callers: Vec::new(), cgroup: None, home: None };
@@ -105,7 +106,7 @@ impl Stage {
         let own = fs::read_to_string("/proc/self/cgroup")?;
         let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
         self.home = Some(top.join(own));
-        let cgroup = top.join(format!("wolffia-benchmark-{}", std::process::id()));
+        let cgroup = top.join(format!("wolffia-benchmark-{:07}", std::process::id()));
         fs::create_dir(&cgroup)?;
         self.cgroup = Some(cgroup.clone());
         Ok(())

@@ -1,11 +1,14 @@
 //! Follows a command and all its processes, to count what repeats exactly.
 //!
 //! The tracer is a process of its own: when it ends, what it still follows, like the process of a created container, goes on alone.
+//! One that is stepped has to be let go before, or it would die of the step that nobody takes.
 
 use clap::ValueEnum;
 use nix::errno::Errno;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::personality::{self, Persona};
 use nix::sys::ptrace::{self, Options};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::collections::HashMap;
@@ -59,7 +62,15 @@ impl Traced {
 /// Runs a command to its end. Its first word is the floor program, whose word `traced` lets itself be traced and becomes another.
 pub fn trace(unit: Unit, words: &[OsString]) -> io::Result<Traced> {
     let (floor, rest) = words.split_first().ok_or_else(|| io::Error::other("nothing to trace"))?;
-    let child = Command::new(floor).arg("traced").args(rest).stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    let mut command = Command::new(floor);
+    command.arg("traced").args(rest).stdin(Stdio::null()).stdout(Stdio::null());
+    if unit == Unit::Instructions {
+        // The same addresses everywhere, and the same variants of the C library's functions on every processor.
+        personality::set(Persona::ADDR_NO_RANDOMIZE)?;
+        command.env("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX2,-AVX512F,-AVX512VL,-ERMS,-FSRM");
+        own_processor()?;
+    }
+    let child = command.spawn()?;
     let first = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
     waitpid(first, Some(WaitPidFlag::__WALL))?;
     let options = Options::PTRACE_O_TRACESYSGOOD
@@ -69,15 +80,29 @@ pub fn trace(unit: Unit, words: &[OsString]) -> io::Result<Traced> {
         | Options::PTRACE_O_TRACEEXEC
         | Options::PTRACE_O_TRACEEXIT;
     ptrace::setoptions(first, options)?;
-    let tracer = Tracer { unit, first, inside: HashMap::new(), found: Traced::default() };
+    let mut tracer = Tracer { unit, first, inside: HashMap::from([(first, false)]), found: Traced::default() };
     tracer.go_on(first, None)?;
-    tracer.follow()
+    tracer.follow()?;
+    if unit == Unit::Instructions {
+        tracer.let_go()?;
+    }
+    Ok(tracer.found)
+}
+
+/// On one processor with what it steps: waking another one for every instruction takes several times as long.
+fn own_processor() -> io::Result<()> {
+    let this = std::fs::read_to_string("/proc/self/stat")?;
+    // The 39th field, where the name of the program, the second one, ends with the last parenthesis.
+    let field = this.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(36));
+    let mut processors = CpuSet::new();
+    processors.set(field.and_then(|number| number.parse().ok()).unwrap_or_default())?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &processors)?)
 }
 
 struct Tracer {
     unit: Unit,
     first: Pid,
-    /// Whether each process is inside a system call.
+    /// The processes that are followed, and whether each is inside a system call.
     inside: HashMap<Pid, bool>,
     found: Traced,
 }
@@ -96,12 +121,18 @@ impl Tracer {
     }
 
     /// Until the first process ends, whose life this loop waits for.
-    fn follow(mut self) -> io::Result<Traced> {
+    fn follow(&mut self) -> io::Result<()> {
         loop {
             match waitpid(None, Some(WaitPidFlag::__WALL))? {
-                WaitStatus::Exited(pid, status) if pid == self.first => return Ok(Traced { status, ..self.found }),
-                WaitStatus::Signaled(pid, signal, _) if pid == self.first => {
-                    return Ok(Traced { status: 128 + signal as i32, ..self.found });
+                WaitStatus::Exited(pid, status) => {
+                    if self.is_last(pid, status) {
+                        return Ok(());
+                    }
+                }
+                WaitStatus::Signaled(pid, signal, _) => {
+                    if self.is_last(pid, 128 + signal as i32) {
+                        return Ok(());
+                    }
                 }
                 WaitStatus::PtraceSyscall(pid) => {
                     let inside = self.inside.entry(pid).or_default();
@@ -121,11 +152,39 @@ impl Tracer {
                     self.go_on(pid, None)?;
                 }
                 // How a new process begins.
-                WaitStatus::Stopped(pid, Signal::SIGSTOP) => self.go_on(pid, None)?,
+                WaitStatus::Stopped(pid, Signal::SIGSTOP) => {
+                    self.inside.entry(pid).or_default();
+                    self.go_on(pid, None)?;
+                }
                 WaitStatus::Stopped(pid, signal) => self.go_on(pid, Some(signal))?,
-                WaitStatus::Exited(..) | WaitStatus::Signaled(..) | WaitStatus::Continued(_) | WaitStatus::StillAlive => {}
+                WaitStatus::Continued(_) | WaitStatus::StillAlive => {}
             }
         }
+    }
+
+    /// A process has ended: whether it is the one that everything waits for.
+    fn is_last(&mut self, pid: Pid, status: i32) -> bool {
+        self.inside.remove(&pid);
+        if pid == self.first {
+            self.found.status = status;
+        }
+        pid == self.first
+    }
+
+    /// Stops each process that is left, which ends the system call that it waits in, and takes the stop back.
+    fn let_go(&mut self) -> io::Result<()> {
+        for pid in std::mem::take(&mut self.inside).into_keys() {
+            kill(pid, Signal::SIGSTOP)?;
+            loop {
+                match waitpid(pid, Some(WaitPidFlag::__WALL))? {
+                    WaitStatus::Stopped(_, Signal::SIGSTOP) => break,
+                    WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return Ok(()),
+                    _ => self.go_on(pid, None)?,
+                }
+            }
+            ptrace::detach(pid, None)?;
+        }
+        Ok(())
     }
 }
 
