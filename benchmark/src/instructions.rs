@@ -1,0 +1,145 @@
+//! The instructions that each command of wolffia takes, held against what they were: time is noise, these repeat.
+//!
+//! What is counted: every instruction in user mode of every process of the command, single-stepped, from the first one of the
+//! command to its end; of a created container's process, up to where it waits. The kernel's own work is not in it.
+
+use crate::bundle::Payload;
+use crate::contestant::{Act, Contestant};
+use crate::launcher::Launcher;
+use crate::options::{Instructions, View, Who};
+use crate::rounds::{Bundles, live};
+use crate::stage::{Caller, Stage};
+use crate::trace::Unit;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
+
+/// Percent by which a command may rise, and may fall before it has to be written down.
+const TOLERANCE: u64 = 5;
+
+type Counts = BTreeMap<String, u64>;
+
+/// Counts, compares, and says so; `false` if a count has left its place.
+pub fn gate(options: &Instructions) -> io::Result<bool> {
+    if !rustix::process::geteuid().is_root() {
+        println!("not counted: containers of root are what is counted (start this as root)\n0 passed, 0 failed, 1 skipped");
+        return Ok(true);
+    }
+    let counts = count(&options.program)?;
+    if std::env::var_os("WOLFFIA_BLESS").is_some_and(|value| value == "1") {
+        std::fs::write(&options.baseline, render(&counts))?;
+        println!("{} is written", options.baseline.display());
+        return Ok(true);
+    }
+    let before = read(&options.baseline)?;
+    let names: std::collections::BTreeSet<&String> = counts.keys().chain(before.keys()).collect();
+    let mut failed = 0;
+    for name in &names {
+        let (line, is_well) = compare(name, before.get(*name).copied(), counts.get(*name).copied());
+        println!("{line}");
+        failed += u64::from(!is_well);
+    }
+    if failed > 0 {
+        println!("if it is meant: WOLFFIA_BLESS=1 and the same command write {}", options.baseline.display());
+    }
+    println!("{} passed, {failed} failed, 0 skipped", names.len() as u64 - failed);
+    Ok(failed == 0)
+}
+
+fn compare(name: &str, before: Option<u64>, now: Option<u64>) -> (String, bool) {
+    let (Some(before), Some(now)) = (before, now) else {
+        let what = if now.is_some() { "is not in the file" } else { "is in the file, and was not counted" };
+        return (format!("{name}: {what}"), false);
+    };
+    let percent = (now as f64 / before.max(1) as f64 - 1.0) * 100.0;
+    let verdict = match now {
+        _ if now * 100 > before * (100 + TOLERANCE) => "  MORE than before",
+        _ if now * 100 < before * (100 - TOLERANCE) => "  less than before: write it down",
+        _ => "",
+    };
+    (format!("{name:<14} {now:>9} {percent:>+6.1} %{verdict}"), verdict.is_empty())
+}
+
+fn render(counts: &Counts) -> String {
+    let mut text =
+        "# Instructions in user mode of each command: `tests/run` counts them again, and docs/testing.md tells how.\n".to_owned();
+    for (name, count) in counts {
+        let done = writeln!(text, "{name} {count}");
+        debug_assert!(done.is_ok());
+    }
+    text
+}
+
+fn read(file: &Path) -> io::Result<Counts> {
+    let text = std::fs::read_to_string(file)?;
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines
+        .map(|line| {
+            let parsed = line.split_once(' ').and_then(|(name, count)| Some((name.to_owned(), count.trim().parse().ok()?)));
+            parsed.ok_or_else(|| io::Error::other(format!("{}: {line:?} is no name and number", file.display())))
+        })
+        .collect()
+}
+
+fn count(program: &str) -> io::Result<Counts> {
+    let floor = Contestant::floor()?;
+    let runtime = Contestant::runtime(&format!("wolffia={program}"))?;
+    let stage = Stage::set(View::V2, &[Who::Root])?;
+    let launcher = Launcher::new(floor.clone(), false);
+    let caller = &stage.callers[0];
+    let bundles = Bundles::make(&stage, caller, &floor.program)?;
+    stage.enter(caller)?;
+    // Stepping takes its time, and a processor for itself.
+    let (found, others) = std::thread::scope(|scope| {
+        let others = scope.spawn(|| others(&launcher, &runtime, caller, &floor));
+        (containers(&launcher, &runtime, caller, &bundles), others.join())
+    });
+    let others = others.map_err(|_| io::Error::other("a thread of this program has panicked"))??;
+    Ok(found?.into_iter().chain(others).collect())
+}
+
+fn containers(launcher: &Launcher, runtime: &Contestant, caller: &Caller, bundles: &Bundles) -> io::Result<Vec<(String, u64)>> {
+    let run = bundles.case(caller, false, Payload::True, "run");
+    let life = bundles.case(caller, false, Payload::Wait, "life");
+    let count = |act: Act, case| Ok(launcher.trace(Unit::Instructions, &runtime.command(act, case), caller)?.count);
+    let mut counts = vec![(Act::Run, count(Act::Run, &run)?)];
+    counts.extend(live(runtime, &life, |act| count(act, &life))?);
+    Ok(counts.into_iter().map(|(act, count)| (act.word().to_owned(), count)).collect())
+}
+
+/// What needs no bundle.
+fn others(launcher: &Launcher, runtime: &Contestant, caller: &Caller, floor: &Contestant) -> io::Result<Vec<(String, u64)>> {
+    let program: OsString = runtime.program.clone().into();
+    let payload: OsString = floor.program.clone().into();
+    let empty = caller.folder.join("empty");
+    std::fs::create_dir(&empty)?;
+    let state: OsString = empty.into();
+    let commands: [(&str, Vec<OsString>); 4] = [
+        ("features", vec!["features".into()]),
+        ("list", vec!["--root".into(), state, "list".into()]),
+        ("sandbox", vec!["sandbox".into(), "--".into(), payload, Payload::True.word().into()]),
+        ("spec", vec!["spec".into()]),
+    ];
+    let count = |(name, words): (&str, Vec<OsString>)| {
+        let command: Vec<OsString> = std::iter::once(program.clone()).chain(words).collect();
+        Ok((name.to_owned(), launcher.trace(Unit::Instructions, &command, caller)?.count))
+    };
+    commands.into_iter().map(count).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::compare;
+
+    #[test]
+    fn a_rise_and_a_fall_of_more_than_five_percent_are_told() {
+        assert!(compare("run", Some(1000), Some(1050)).1);
+        assert!(!compare("run", Some(1000), Some(1051)).1);
+        assert!(compare("run", Some(1000), Some(950)).1);
+        assert!(!compare("run", Some(1000), Some(949)).1);
+        assert!(!compare("run", None, Some(1)).1);
+        assert!(!compare("run", Some(1), None).1);
+    }
+}
