@@ -1,7 +1,8 @@
-//! The instructions that each command of wolffia takes, held against what they were: time is noise, these repeat.
+//! The instructions and the memory that each command of wolffia takes, held against what they were: time is noise, these repeat.
 //!
 //! What is counted: every instruction in user mode of every process of the command, single-stepped, from the first one of the
-//! command to its end; of a created container's process, up to where it waits. The kernel's own work is not in it.
+//! command to its end; of a created container's process, up to where it waits. The kernel's own work is not in it. Memory is the peak
+//! of the largest process.
 
 use crate::bundle::Payload;
 use crate::contestant::{Act, Contestant};
@@ -9,7 +10,7 @@ use crate::launcher::Launcher;
 use crate::options::{Instructions, View, Who};
 use crate::rounds::{Bundles, live};
 use crate::stage::{Caller, Stage};
-use crate::trace::Unit;
+use crate::trace::{Traced, Unit};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -59,12 +60,12 @@ fn compare(name: &str, before: Option<u64>, now: Option<u64>) -> (String, bool) 
         _ if now * 100 < before * (100 - TOLERANCE) => "  less than before: write it down",
         _ => "",
     };
-    (format!("{name:<14} {now:>9} {percent:>+6.1} %{verdict}"), verdict.is_empty())
+    (format!("{name:<18} {now:>9} {percent:>+6.1} %{verdict}"), verdict.is_empty())
 }
 
 fn render(counts: &Counts) -> String {
     let mut text =
-        "# Instructions in user mode of each command: `tests/run` counts them again, and docs/testing.md tells how.\n".to_owned();
+        "# Instructions in user mode of each command, and KiB at its peak: `tests/run` counts them again, and docs/testing.md tells how.\n".to_owned();
     for (name, count) in counts {
         let done = writeln!(text, "{name} {count}");
         debug_assert!(done.is_ok());
@@ -103,10 +104,15 @@ fn count(program: &str) -> io::Result<Counts> {
 fn containers(launcher: &Launcher, runtime: &Contestant, caller: &Caller, bundles: &Bundles) -> io::Result<Vec<(String, u64)>> {
     let run = bundles.case(caller, false, Payload::True, "run");
     let life = bundles.case(caller, false, Payload::Wait, "life");
-    let count = |act: Act, case| Ok(launcher.trace(Unit::Instructions, &runtime.command(act, case), caller)?.count);
+    let count = |act: Act, case| launcher.trace(Unit::Instructions, &runtime.command(act, case), caller);
     let mut counts = vec![(Act::Run, count(Act::Run, &run)?)];
     counts.extend(live(runtime, &life, |act| count(act, &life))?);
-    Ok(counts.into_iter().map(|(act, count)| (act.word().to_owned(), count)).collect())
+    Ok(counts.into_iter().flat_map(|(act, traced)| rows(act.word(), traced)).collect())
+}
+
+/// What is kept of a command.
+fn rows(name: &str, traced: Traced) -> [(String, u64); 2] {
+    [(name.to_owned(), traced.count), (format!("{name}-peak-kib"), traced.peak_kib)]
 }
 
 /// What needs no bundle.
@@ -122,11 +128,12 @@ fn others(launcher: &Launcher, runtime: &Contestant, caller: &Caller, floor: &Co
         ("sandbox", vec!["sandbox".into(), "--".into(), payload, Payload::True.word().into()]),
         ("spec", vec!["spec".into()]),
     ];
-    let count = |(name, words): (&str, Vec<OsString>)| {
+    let count = |(name, words): (&str, Vec<OsString>)| -> io::Result<_> {
         let command: Vec<OsString> = std::iter::once(program.clone()).chain(words).collect();
-        Ok((name.to_owned(), launcher.trace(Unit::Instructions, &command, caller)?.count))
+        Ok(rows(name, launcher.trace(Unit::Instructions, &command, caller)?))
     };
-    commands.into_iter().map(count).collect()
+    let counted: io::Result<Vec<_>> = commands.into_iter().map(count).collect();
+    Ok(counted?.into_iter().flatten().collect())
 }
 
 #[cfg(test)]
