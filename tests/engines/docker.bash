@@ -18,6 +18,8 @@ X
 
 remove() { docker rm --force "$@"; }
 healthy() { says '^healthy$' docker inspect --format '{{.State.Health.Status}}' "$1"; }
+# SINCE [OPTION…]: what has happened.
+events() { docker events --since "$1" --until "$(date +%s)" "${@:2}"; }
 build() { DOCKER_BUILDKIT=0 docker build --tag built "$1"; }
 
 feature_network_bridge() {

@@ -21,6 +21,8 @@ X
 
 remove() { "$engine" rm --force --time 0 "$@"; }
 healthy() { "$engine" healthcheck run "$1"; }
+# SINCE [OPTION…]: what has happened. With an --until that is past, Podman tells nothing of its file of events (podman issue 29579).
+events() { "$engine" events --stream=false --since "$@"; }
 build() { "$engine" build --tag built "$1"; }
 
 feature_pod() {
