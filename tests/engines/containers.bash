@@ -63,7 +63,7 @@ feature_exec_user() {
 }
 feature_exec_missing() {
     stay exec
-    # Docker says 126 for each until version 23.
+    # Docker says 126 for each.
     ends "$exec_missing" "$engine" exec exec /no/such/program
     ends "$exec_missing" "$engine" exec exec no-such-program
     ends 126 "$engine" exec exec /etc/passwd

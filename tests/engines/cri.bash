@@ -93,7 +93,7 @@ stay() { start_pod "$1" && start_container "$1" "${2-}" sleep 1000; }
 # FIELDS COMMAND…: what a container says that runs to its end in a pod of its own.
 once() {
     local name=once-$RANDOM
-    start_pod "$name" && start_container "$name" "$@" && within 20 state_is EXITED && said "$name"
+    start_pod "$name" && start_container "$name" "$@" && within 100 state_is EXITED && said "$name"
 }
 said() { sed 's/^[^ ]* std[a-z]* [FP] //' "$scratch/logs/$1.log"; }
 state_is() { says "state: CONTAINER_$1" ask ContainerStatus "container_id: '$container'"; }
