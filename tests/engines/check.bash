@@ -26,16 +26,20 @@ within() {
     done
 }
 
-# COMMAND…: with a terminal of its own.
-terminal() { script --quiet --return --command "$(printf '%q ' "$@")" /dev/null </dev/null | tr --delete '\0\4\b^@D'; }
+# COMMAND…: with a terminal of its own, at which nobody types. Not </dev/null, because `script` types ^D at the end of its input, and
+# clients that read that before the container speaks may end without its output, with any runtime.
+terminal() {
+    [[ -p $scratch/nobody ]] || mkfifo "$scratch/nobody"
+    script --quiet --return --command "$(printf '%q ' "$@")" /dev/null <>"$scratch/nobody"
+}
 
 # DIR: a root file system of busybox, with a user, as DIR/rootfs, and as DIR/image.tar, the image `busybox` that each engine loads.
 make_image() {
-    local rootfs=$1/rootfs layer=$1/image/layer.tar
+    local rootfs=$1/rootfs layer=$1/image/layer.tar applet
     mkdir -p "$1/image" "$rootfs"/{bin,etc,tmp,root,mnt,proc,sys,dev}
     chmod 1777 "$rootfs/tmp"
     cp "$(command -v busybox)" "$rootfs/bin/busybox"
-    chroot "$rootfs" /bin/busybox --install -s /bin
+    for applet in $(busybox --list); do [[ -e $rootfs/bin/$applet ]] || ln -s busybox "$rootfs/bin/$applet"; done
     printf 'root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n' >"$rootfs/etc/passwd"
     printf 'root:x:0:\nuser:x:1000:\n' >"$rootfs/etc/group"
     # What holds a pod's namespaces.
