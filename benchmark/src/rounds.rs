@@ -36,7 +36,7 @@ impl Bundles {
         let rootfs = bundle::make_rootfs(stage, caller, payload)?;
         let mut made = Vec::new();
         for filter in [false, true] {
-            for payload in [Payload::True, Payload::Wait] {
+            for payload in [Payload::True, Payload::Linger, Payload::Wait] {
                 made.push(((filter, payload.word()), bundle::make(caller, &rootfs, filter, payload)?));
             }
         }
