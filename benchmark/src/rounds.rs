@@ -107,8 +107,8 @@ fn lifecycle(
     make_state(contestant, caller)?;
     let with = if filter { "filter" } else { "plain" };
     let (first, second) = (format!("run-{with}-{round}"), format!("life-{with}-{round}"));
-    let run = bundles.case(caller, filter, Payload::True, &first);
-    let mut taken = vec![(Act::Run, launcher.measure(contestant, Act::Run, &run)?)];
+    let case = bundles.case(caller, filter, Payload::True, &first);
+    let mut taken = vec![(Act::Run, run(contestant, &case, || launcher.measure(contestant, Act::Run, &case))?)];
     let life = bundles.case(caller, filter, Payload::Wait, &second);
     taken.extend(live(contestant, &life, |act| launcher.measure(contestant, act, &life))?);
     Ok(taken)
@@ -120,6 +120,7 @@ pub fn live<Found>(
     life: &Case,
     mut call: impl FnMut(Act) -> io::Result<Found>,
 ) -> io::Result<Vec<(Act, Found)>> {
+    forget_pid(life)?;
     let mut whole = || {
         let mut found = vec![(Act::Create, call(Act::Create)?)];
         let pid = contestant.pid(life)?;
@@ -133,6 +134,20 @@ pub fn live<Found>(
         Ok(found)
     };
     whole().inspect_err(|_| clean_up(contestant, life))
+}
+
+/// The file is the caller's, and what stands in it from the container before may be another process by now.
+fn forget_pid(case: &Case) -> io::Result<()> {
+    match std::fs::remove_file(Contestant::pid_file(case)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A container that runs to its end; whatever fails, nothing of it stays.
+pub fn run<Found>(contestant: &Contestant, case: &Case, call: impl FnOnce() -> io::Result<Found>) -> io::Result<Found> {
+    forget_pid(case)?;
+    call().inspect_err(|_| clean_up(contestant, case))
 }
 
 /// The floor program makes no state directory, and some runtimes none with missing parents.
