@@ -7,7 +7,7 @@ use crate::bundle::Payload;
 use crate::contestant::{Act, Contestant};
 use crate::launcher::Launcher;
 use crate::options::{Instructions, View, Who};
-use crate::rounds::{Bundles, live};
+use crate::rounds::{Bundles, id, live};
 use crate::stage::{Caller, Stage};
 use crate::trace::Unit;
 use std::collections::BTreeMap;
@@ -102,8 +102,9 @@ fn count(program: &str) -> io::Result<Counts> {
 
 fn containers(launcher: &Launcher, runtime: &Contestant, caller: &Caller, bundles: &Bundles) -> io::Result<Vec<(String, u64)>> {
     // A runtime that waits longer may do more than one that need not; stepped, it would be the one or the other by chance.
-    let run = bundles.case(caller, false, Payload::Linger, "run");
-    let life = bundles.case(caller, false, Payload::Wait, "life");
+    let (first, second) = (id("run"), id("life"));
+    let run = bundles.case(caller, false, Payload::Linger, &first);
+    let life = bundles.case(caller, false, Payload::Wait, &second);
     let count = |act: Act, case| Ok(launcher.trace(Unit::Instructions, &runtime.command(act, case), caller)?.count);
     let mut counts = vec![(Act::Run, count(Act::Run, &run)?)];
     counts.extend(live(runtime, &life, |act| count(act, &life))?);

@@ -106,7 +106,7 @@ fn lifecycle(
 ) -> io::Result<Vec<(Act, Sample)>> {
     make_state(contestant, caller)?;
     let with = if filter { "filter" } else { "plain" };
-    let (first, second) = (format!("run-{with}-{round}"), format!("life-{with}-{round}"));
+    let (first, second) = (id(&format!("run-{with}-{round}")), id(&format!("life-{with}-{round}")));
     let case = bundles.case(caller, filter, Payload::True, &first);
     let mut taken = vec![(Act::Run, run(contestant, &case, || launcher.measure(contestant, Act::Run, &case))?)];
     let life = bundles.case(caller, filter, Payload::Wait, &second);
@@ -134,6 +134,12 @@ pub fn live<Found>(
         Ok(found)
     };
     whole().inspect_err(|_| clean_up(contestant, life))
+}
+
+/// The id of a container. No other run has the same: a cgroup of that name may be left of one that was killed, and the kernel kills
+/// what is cloned into a cgroup that `cgroup.kill` was written to (`cgroup_post_fork` compares its count of kills with the parent's).
+pub fn id(name: &str) -> String {
+    format!("benchmark-{:07}-{name}", std::process::id())
 }
 
 /// The file is the caller's, and what stands in it from the container before may be another process by now.
