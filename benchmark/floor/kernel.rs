@@ -262,6 +262,11 @@ pub fn clear_umask() {
     must("umask", plain(95, [0; 6]));
 }
 
+pub fn sleep(milliseconds: usize) {
+    // poll, of nothing.
+    plain(7, [0, 0, milliseconds, 0, 0, 0]);
+}
+
 /// Waits for any signal.
 pub fn pause() {
     plain(34, [0; 6]);

@@ -28,6 +28,7 @@ fn main(mut words: Words) -> ! {
         b"measure" => measure::measure(words),
         b"traced" => execute_traced(words),
         b"true" => exit(0),
+        b"linger" => linger(),
         b"wait" => wait_for_ever(),
         _ => fail("unknown word", 22),
     }
@@ -43,6 +44,13 @@ fn panicked(_: &core::panic::PanicInfo<'_>) -> ! {
 fn execute_traced(words: Words) -> ! {
     kernel::stop_for_tracer();
     execute_words(words)
+}
+
+/// The payload of a container whose runtime has to wait for it.
+fn linger() -> ! {
+    const MILLISECONDS: usize = 300;
+    kernel::sleep(MILLISECONDS);
+    exit(0)
 }
 
 /// The payload of a container that stays.

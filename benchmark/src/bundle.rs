@@ -17,6 +17,8 @@ const CAPABILITIES: [&str; 3] = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SE
 pub enum Payload {
     /// Ends at once.
     True,
+    /// Ends after a while.
+    Linger,
     /// Stays until it is killed.
     Wait,
 }
@@ -25,6 +27,7 @@ impl Payload {
     pub fn word(self) -> &'static str {
         match self {
             Self::True => "true",
+            Self::Linger => "linger",
             Self::Wait => "wait",
         }
     }

@@ -3,7 +3,7 @@
 use crate::bundle::Payload;
 use crate::contestant::{Act, Contestant};
 use crate::launcher::Launcher;
-use crate::rounds::{Bundles, live, make_state};
+use crate::rounds::{Bundles, id, live, make_state, run};
 use crate::stage::Caller;
 use crate::trace::{Traced, Unit};
 use std::io;
@@ -48,10 +48,11 @@ fn follow(
     filter: bool,
 ) -> io::Result<Vec<(Act, Traced)>> {
     make_state(contestant, caller)?;
-    let (first, second) = if filter { ("count-run-filter", "count-life-filter") } else { ("count-run", "count-life") };
-    let run = bundles.case(caller, filter, Payload::True, first);
-    let life = bundles.case(caller, filter, Payload::Wait, second);
-    let traced = launcher.trace(Unit::SystemCalls, &contestant.command(Act::Run, &run), caller)?;
+    let (first, second) = if filter { ("filter-run", "filter-life") } else { ("plain-run", "plain-life") };
+    let (first, second) = (id(first), id(second));
+    let case = bundles.case(caller, filter, Payload::True, &first);
+    let life = bundles.case(caller, filter, Payload::Wait, &second);
+    let traced = run(contestant, &case, || launcher.trace(Unit::SystemCalls, &contestant.command(Act::Run, &case), caller))?;
     let mut found = vec![(Act::Run, traced)];
     found.extend(live(contestant, &life, |act| launcher.trace(Unit::SystemCalls, &contestant.command(act, &life), caller))?);
     Ok(found)

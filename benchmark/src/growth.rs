@@ -3,7 +3,7 @@
 use crate::bundle::Payload;
 use crate::contestant::{Act, Contestant};
 use crate::launcher::{Launcher, await_end};
-use crate::rounds::{Bundles, make_state, progress};
+use crate::rounds::{Bundles, id, make_state, progress};
 use crate::stage::Caller;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io;
@@ -65,19 +65,19 @@ fn grow(
     };
     for level in levels {
         while alive.len() < *level {
-            let id = format!("alive-{}", alive.len());
-            let (_, pid) = create(&id)?;
-            alive.push((id, pid));
+            let name = id(&format!("alive-{}", alive.len()));
+            let (_, pid) = create(&name)?;
+            alive.push((name, pid));
             if alive.len().is_multiple_of(20) || alive.len() == most {
                 progress(&format!("{}: containers", contestant.name), alive.len(), most, begin);
             }
         }
         let mut samples = Vec::new();
         for number in 0..SAMPLES {
-            let id = format!("more-{number}");
-            let (sample, pid) = create(&id)?;
+            let name = id(&format!("more-{number}"));
+            let (sample, pid) = create(&name)?;
             samples.push(sample);
-            end(caller, bundles, contestant, launcher, &[(id, pid)])?;
+            end(caller, bundles, contestant, launcher, &[(name, pid)])?;
         }
         samples.sort_by_key(|sample| sample.nanoseconds);
         let middle = samples[SAMPLES / 2];

@@ -8,7 +8,7 @@ use crate::bundle::Payload;
 use crate::contestant::{Act, Contestant};
 use crate::launcher::Launcher;
 use crate::options::{Instructions, View, Who};
-use crate::rounds::{Bundles, live};
+use crate::rounds::{Bundles, id, live};
 use crate::stage::{Caller, Stage};
 use crate::trace::{Traced, Unit};
 use std::collections::BTreeMap;
@@ -102,8 +102,10 @@ fn count(program: &str) -> io::Result<Counts> {
 }
 
 fn containers(launcher: &Launcher, runtime: &Contestant, caller: &Caller, bundles: &Bundles) -> io::Result<Vec<(String, u64)>> {
-    let run = bundles.case(caller, false, Payload::True, "run");
-    let life = bundles.case(caller, false, Payload::Wait, "life");
+    // A runtime that waits longer may do more than one that need not; stepped, it would be the one or the other by chance.
+    let (first, second) = (id("run"), id("life"));
+    let run = bundles.case(caller, false, Payload::Linger, &first);
+    let life = bundles.case(caller, false, Payload::Wait, &second);
     let count = |act: Act, case| launcher.trace(Unit::Instructions, &runtime.command(act, case), caller);
     let mut counts = vec![(Act::Run, count(Act::Run, &run)?)];
     counts.extend(live(runtime, &life, |act| count(act, &life))?);
@@ -125,7 +127,7 @@ fn others(launcher: &Launcher, runtime: &Contestant, caller: &Caller, floor: &Co
     let commands: [(&str, Vec<OsString>); 4] = [
         ("features", vec!["features".into()]),
         ("list", vec!["--root".into(), state, "list".into()]),
-        ("sandbox", vec!["sandbox".into(), "--".into(), payload, Payload::True.word().into()]),
+        ("sandbox", vec!["sandbox".into(), "--".into(), payload, Payload::Linger.word().into()]),
         ("spec", vec!["spec".into()]),
     ];
     let count = |(name, words): (&str, Vec<OsString>)| -> io::Result<_> {

@@ -109,7 +109,8 @@ pub fn await_payload(pid: i32) -> io::Result<()> {
 
 /// Takes away what a failure has left of a container.
 pub fn clean_up(contestant: &Contestant, case: &Case) {
-    let ended = contestant.pid(case).map(|pid| {
+    // No process id: it was not created, or it ran in the foreground, where its runtime ends it.
+    let ended = contestant.pid(case).map_or(Ok(()), |pid| {
         if let Some(process) = Pid::from_raw(pid) {
             kill_process(process, Signal::KILL)?;
         }

@@ -36,7 +36,7 @@ impl Bundles {
         let rootfs = bundle::make_rootfs(stage, caller, payload)?;
         let mut made = Vec::new();
         for filter in [false, true] {
-            for payload in [Payload::True, Payload::Wait] {
+            for payload in [Payload::True, Payload::Linger, Payload::Wait] {
                 made.push(((filter, payload.word()), bundle::make(caller, &rootfs, filter, payload)?));
             }
         }
@@ -106,9 +106,9 @@ fn lifecycle(
 ) -> io::Result<Vec<(Act, Sample)>> {
     make_state(contestant, caller)?;
     let with = if filter { "filter" } else { "plain" };
-    let (first, second) = (format!("run-{with}-{round}"), format!("life-{with}-{round}"));
-    let run = bundles.case(caller, filter, Payload::True, &first);
-    let mut taken = vec![(Act::Run, launcher.measure(contestant, Act::Run, &run)?)];
+    let (first, second) = (id(&format!("run-{with}-{round}")), id(&format!("life-{with}-{round}")));
+    let case = bundles.case(caller, filter, Payload::True, &first);
+    let mut taken = vec![(Act::Run, run(contestant, &case, || launcher.measure(contestant, Act::Run, &case))?)];
     let life = bundles.case(caller, filter, Payload::Wait, &second);
     taken.extend(live(contestant, &life, |act| launcher.measure(contestant, act, &life))?);
     Ok(taken)
@@ -120,6 +120,7 @@ pub fn live<Found>(
     life: &Case,
     mut call: impl FnMut(Act) -> io::Result<Found>,
 ) -> io::Result<Vec<(Act, Found)>> {
+    forget_pid(life)?;
     let mut whole = || {
         let mut found = vec![(Act::Create, call(Act::Create)?)];
         let pid = contestant.pid(life)?;
@@ -133,6 +134,26 @@ pub fn live<Found>(
         Ok(found)
     };
     whole().inspect_err(|_| clean_up(contestant, life))
+}
+
+/// The id of a container. No other run has the same: a cgroup of that name may be left of one that was killed, and the kernel kills
+/// what is cloned into a cgroup that `cgroup.kill` was written to (`cgroup_post_fork` compares its count of kills with the parent's).
+pub fn id(name: &str) -> String {
+    format!("benchmark-{:07}-{name}", std::process::id())
+}
+
+/// The file is the caller's, and what stands in it from the container before may be another process by now.
+fn forget_pid(case: &Case) -> io::Result<()> {
+    match std::fs::remove_file(Contestant::pid_file(case)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A container that runs to its end; whatever fails, nothing of it stays.
+pub fn run<Found>(contestant: &Contestant, case: &Case, call: impl FnOnce() -> io::Result<Found>) -> io::Result<Found> {
+    forget_pid(case)?;
+    call().inspect_err(|_| clean_up(contestant, case))
 }
 
 /// The floor program makes no state directory, and some runtimes none with missing parents.
