@@ -292,10 +292,17 @@ fn a_cgroup_that_was_there_before_stays() {
         std::fs::create_dir(&before).unwrap();
         let bundle = case.shell("echo ran");
         bundle.edit(|config| config["linux"]["cgroupsPath"] = json!(format!("/{name}")));
-        let ran = case.run(&bundle);
+        // Killed once, and running to its end twice: the kernel kills at birth who is cloned into a cgroup that `cgroup.kill` was
+        // ever written to.
+        bundle.args(&["sleep", "300"]);
+        let id = case.started(&bundle);
+        let deleted = case.wolffia().args(["delete", "--force", &id]).run();
+        bundle.args(&["sh", "-c", "echo ran"]);
+        let (first, second) = (case.run(&bundle), case.run(&bundle));
         let stayed = before.exists();
         std::fs::remove_dir(&before).unwrap();
-        assert_eq!(ran.succeeds(), "ran\n");
+        deleted.succeeds();
+        assert_eq!((first.succeeds(), second.succeeds()), ("ran\n".to_owned(), "ran\n".to_owned()));
         assert!(stayed, "{} is gone", before.display());
     });
 }

@@ -29,6 +29,8 @@ pub struct Cgroup {
     dir: OwnedFd,
     path: String,
     made: Vec<String>,
+    /// Not the container's alone: others will be born in it.
+    stays: bool,
 }
 
 impl Cgroup {
@@ -46,7 +48,10 @@ impl Cgroup {
             match Self::create_below(&mount, &names) {
                 Err(error) if attempt < CREATE_ATTEMPTS && vanished(&error) => {}
                 Err(error) => return Err(error),
-                Ok((dir, made)) => return Ok(Self { mount, dir, path: tree::join(&names), made }),
+                Ok((dir, made)) => {
+                    let path = tree::join(&names);
+                    return Ok(Self { mount, dir, stays: !made.contains(&path), path, made });
+                }
             }
         }
     }
@@ -82,7 +87,7 @@ impl Cgroup {
         let mount = open_mount(mount)?;
         let path = tree::join(&names);
         let dir = tree::open(mount.as_fd(), &names).map_err(failed("open", &path))?;
-        Ok(Self { mount, dir, made: vec![path.clone()], path })
+        Ok(Self { mount, dir, made: vec![path.clone()], path, stays: false })
     }
 
     /// Whether a container can be born at `path`, where somebody else will make the cgroup: one that exists already must be as
@@ -97,6 +102,15 @@ impl Cgroup {
     /// With the list that [`Cgroup::made`] gave when it was created: only these are removed.
     pub fn with_made(self, made: Vec<String>) -> Self {
         Self { made, ..self }
+    }
+
+    /// It was there before the container, and is there after it.
+    pub fn that_stays(self) -> Self {
+        Self { stays: true, ..self }
+    }
+
+    pub(crate) fn stays(&self) -> bool {
+        self.stays
     }
 
     /// The directory of the cgroup `path` below it; of itself if `path` names none. runc's text for a path that leads out.

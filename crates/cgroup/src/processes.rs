@@ -32,21 +32,42 @@ impl Cgroup {
     ///
     /// SIGKILL reaches them all at once (`cgroup.kill`, Linux 5.14), frozen ones too, and leaves the cgroup thawed.
     pub fn kill_all(&self, signal: i32) -> Result<(), CgroupError> {
+        match signal {
+            SIGKILL if self.stays() => self.kill_each()?,
+            SIGKILL => self.kill_at_once()?,
+            _ => return self.signal_each(signal),
+        }
         let dir = self.as_dir();
-        if signal != SIGKILL {
-            return self.signal_each(signal);
-        }
-        match dir.write("cgroup.kill", "1") {
-            Ok(()) => {}
-            Err(error) if error.is(sys::Errno::ENOENT) => self.signal_each(signal)?,
-            Err(error) if tree::is_gone(&error) => return Ok(()),
-            Err(error) => return Err(dir.file_error("write", "cgroup.kill", error)),
-        }
         // After the kill, so that no frozen process runs on in between.
         match dir.read("cgroup.freeze") {
             Ok(text) if text.trim_end() == "1" => dir.must_write("cgroup.freeze", "0"),
             Err(error) if !tree::is_gone(&error) => Err(dir.file_error("read", "cgroup.freeze", error)),
             _ => Ok(()),
+        }
+    }
+
+    fn kill_at_once(&self) -> Result<(), CgroupError> {
+        let dir = self.as_dir();
+        match dir.write("cgroup.kill", "1") {
+            Ok(()) => Ok(()),
+            Err(error) if error.is(sys::Errno::ENOENT) => self.signal_each(SIGKILL),
+            Err(error) if tree::is_gone(&error) => Ok(()),
+            Err(error) => Err(dir.file_error("write", "cgroup.kill", error)),
+        }
+    }
+
+    /// Without `cgroup.kill`, because who is cloned into a cgroup that it was ever written to dies: the kernel compares its count of
+    /// kills with that of the cgroup that the clone was made from (seen with Linux 6.18).
+    fn kill_each(&self) -> Result<(), CgroupError> {
+        let dir = self.as_dir();
+        if events::is(dir, Event::Empty)? {
+            return Ok(());
+        }
+        // Frozen first, so that none makes another one meanwhile. One that does not stand still is killed all the same.
+        dir.must_write("cgroup.freeze", "1")?;
+        match events::wait(dir, Event::Frozen, FREEZE_TIME) {
+            Ok(()) | Err(CgroupError::Timeout { .. }) => self.signal_each(SIGKILL),
+            Err(error) => Err(error),
         }
     }
 

@@ -426,8 +426,11 @@ fn kill_all_of(record: &Record<Launched>) -> Result<()> {
 fn cgroup_of(record: &Record<Launched>) -> Result<Option<Cgroup>> {
     let Some(place) = &record.launch.cgroup else { return Ok(None) };
     match Cgroup::open(Path::new(&place.mount), &place.path) {
-        // None made means that it was there before, and stays.
-        Ok(cgroup) => Ok(Some(cgroup.with_made(place.made.clone()))),
+        // Not made means that it was there before, and stays; a scope's is systemd's, and goes with it.
+        Ok(cgroup) if place.made.contains(&place.path) || record.launch.scope.is_some() => {
+            Ok(Some(cgroup.with_made(place.made.clone())))
+        }
+        Ok(cgroup) => Ok(Some(cgroup.with_made(place.made.clone()).that_stays())),
         Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(None),
         Err(error) => Err(error.into()),
     }
