@@ -32,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("crates/seccomp", &[]),
     ("crates/sys", &[]),
     ("conformance", &[]),
+    ("runtime-bin/layout", &[]),
     ("benchmark", &[]),
     ("fuzz", &["wolffia-launch", "wolffia-plan", "wolffia-seccomp", "wolffia-spec", "wolffia-sys"]),
     ("tests", &[]),

@@ -104,9 +104,9 @@ impl Cgroup {
         Self { made, ..self }
     }
 
-    /// It was there before the container, and is there after it.
-    pub fn that_stays(self) -> Self {
-        Self { stays: true, ..self }
+    /// Whether it was there before the container, and is there after it.
+    pub fn that_stays(self, stays: bool) -> Self {
+        Self { stays, ..self }
     }
 
     pub(crate) fn stays(&self) -> bool {

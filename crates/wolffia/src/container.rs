@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result, cause};
 use crate::notify::Readiness;
-use crate::record::Launched;
+use crate::record::{Launched, report_status};
 use crate::runtime::{Runtime, parse_id};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -426,11 +426,11 @@ fn kill_all_of(record: &Record<Launched>) -> Result<()> {
 fn cgroup_of(record: &Record<Launched>) -> Result<Option<Cgroup>> {
     let Some(place) = &record.launch.cgroup else { return Ok(None) };
     match Cgroup::open(Path::new(&place.mount), &place.path) {
-        // Not made means that it was there before, and stays; a scope's is systemd's, and goes with it.
-        Ok(cgroup) if place.made.contains(&place.path) || record.launch.scope.is_some() => {
-            Ok(Some(cgroup.with_made(place.made.clone())))
+        Ok(cgroup) => {
+            // Not made means that it was there before; a scope's is systemd's, and goes with it.
+            let stays = !place.made.contains(&place.path) && record.launch.scope.is_none();
+            Ok(Some(cgroup.with_made(place.made.clone()).that_stays(stays)))
         }
-        Ok(cgroup) => Ok(Some(cgroup.with_made(place.made.clone()).that_stays())),
         Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -486,15 +486,4 @@ pub(crate) fn legacy_of(record: &Record<Launched>) -> Option<LegacyPlace> {
 
 fn wait_for(outcome: wolffia_sys::Result<bool>) -> Result<bool> {
     outcome.map_err(|source| Error::System { act: "wait for the container's process", source })
-}
-
-fn report_status(status: Status) -> wolffia_spec::documents::Status {
-    use wolffia_spec::documents::Status as Report;
-    match status {
-        Status::Creating => Report::Creating,
-        Status::Created => Report::Created,
-        Status::Running => Report::Running,
-        Status::Paused => Report::Paused,
-        Status::Stopped => Report::Stopped,
-    }
 }

@@ -103,3 +103,16 @@ impl Launched {
         self.recorded.iter().map(report).collect()
     }
 }
+
+/// The word of the state document.
+pub(crate) fn report_status(status: wolffia_state::Status) -> wolffia_spec::documents::Status {
+    use wolffia_spec::documents::Status as Report;
+    use wolffia_state::Status;
+    match status {
+        Status::Creating => Report::Creating,
+        Status::Created => Report::Created,
+        Status::Running => Report::Running,
+        Status::Paused => Report::Paused,
+        Status::Stopped => Report::Stopped,
+    }
+}
