@@ -17,8 +17,13 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-/// Percent by which a command may rise, and may fall before it has to be written down.
-const TOLERANCE: u64 = 5;
+/// Percent by which a command may rise, and may fall before it has to be written down. More than the five that are aimed at, because the
+/// process that waits beside a payload shuts itself in (8 percent of `run`) only if the payload is slower than the stepping.
+const TOLERANCE: u64 = 10;
+/// Percent by which a peak of memory may rise. How much of a file the kernel maps around a fault depends on how it came into the page
+/// cache: the same program was seen to differ by 17.
+const MEMORY_TOLERANCE: u64 = 25;
+const MEMORY: &str = "-peak-kib";
 
 type Counts = BTreeMap<String, u64>;
 
@@ -54,10 +59,12 @@ fn compare(name: &str, before: Option<u64>, now: Option<u64>) -> (String, bool) 
         let what = if now.is_some() { "is not in the file" } else { "is in the file, and was not counted" };
         return (format!("{name}: {what}"), false);
     };
+    let is_memory = name.ends_with(MEMORY);
+    let tolerance = if is_memory { MEMORY_TOLERANCE } else { TOLERANCE };
     let percent = (now as f64 / before.max(1) as f64 - 1.0) * 100.0;
     let verdict = match now {
-        _ if now * 100 > before * (100 + TOLERANCE) => "  MORE than before",
-        _ if now * 100 < before * (100 - TOLERANCE) => "  less than before: write it down",
+        _ if now * 100 > before * (100 + tolerance) => "  MORE than before",
+        _ if !is_memory && now * 100 < before * (100 - tolerance) => "  less than before: write it down",
         _ => "",
     };
     (format!("{name:<18} {now:>9} {percent:>+6.1} %{verdict}"), verdict.is_empty())
@@ -106,7 +113,14 @@ fn containers(launcher: &Launcher, runtime: &Contestant, caller: &Caller, bundle
     let (first, second) = (id("run"), id("life"));
     let run = bundles.case(caller, false, Payload::Linger, &first);
     let life = bundles.case(caller, false, Payload::Wait, &second);
-    let count = |act: Act, case| launcher.trace(Unit::Instructions, &runtime.command(act, case), caller);
+    let count = |act: Act, case| {
+        let mut words = runtime.command(act, case);
+        if act == Act::Exec {
+            words.pop();
+            words.push(Payload::Linger.word().into());
+        }
+        launcher.trace(Unit::Instructions, &words, caller)
+    };
     let mut counts = vec![(Act::Run, count(Act::Run, &run)?)];
     counts.extend(live(runtime, &life, |act| count(act, &life))?);
     Ok(counts.into_iter().flat_map(|(act, traced)| rows(act.word(), traced)).collect())
@@ -114,20 +128,22 @@ fn containers(launcher: &Launcher, runtime: &Contestant, caller: &Caller, bundle
 
 /// What is kept of a command.
 fn rows(name: &str, traced: Traced) -> [(String, u64); 2] {
-    [(name.to_owned(), traced.count), (format!("{name}-peak-kib"), traced.peak_kib)]
+    [(name.to_owned(), traced.count), (format!("{name}{MEMORY}"), traced.peak_kib)]
 }
 
 /// What needs no bundle.
 fn others(launcher: &Launcher, runtime: &Contestant, caller: &Caller, floor: &Contestant) -> io::Result<Vec<(String, u64)>> {
     let program: OsString = runtime.program.clone().into();
     let payload: OsString = floor.program.clone().into();
+    let beside = floor.program.parent().unwrap_or(Path::new("/")).into();
     let empty = caller.folder.join("empty");
     std::fs::create_dir(&empty)?;
     let state: OsString = empty.into();
     let commands: [(&str, Vec<OsString>); 4] = [
         ("features", vec!["features".into()]),
         ("list", vec!["--root".into(), state, "list".into()]),
-        ("sandbox", vec!["sandbox".into(), "--".into(), payload, Payload::Linger.word().into()]),
+        // Its directory may lie in /tmp, where a sandbox has nothing of the host's.
+        ("sandbox", vec!["sandbox".into(), "--ro".into(), beside, "--".into(), payload, Payload::Linger.word().into()]),
         ("spec", vec!["spec".into()]),
     ];
     let count = |(name, words): (&str, Vec<OsString>)| -> io::Result<_> {
@@ -143,11 +159,13 @@ mod tests {
     use super::compare;
 
     #[test]
-    fn a_rise_and_a_fall_of_more_than_five_percent_are_told() {
-        assert!(compare("run", Some(1000), Some(1050)).1);
-        assert!(!compare("run", Some(1000), Some(1051)).1);
-        assert!(compare("run", Some(1000), Some(950)).1);
-        assert!(!compare("run", Some(1000), Some(949)).1);
+    fn a_rise_and_a_fall_of_more_than_the_tolerance_are_told() {
+        assert!(compare("run", Some(1000), Some(1100)).1);
+        assert!(!compare("run", Some(1000), Some(1101)).1);
+        assert!(compare("run", Some(1000), Some(900)).1);
+        assert!(!compare("run", Some(1000), Some(899)).1);
+        assert!(compare("run-peak-kib", Some(1000), Some(1250)).1 && compare("run-peak-kib", Some(1000), Some(1)).1);
+        assert!(!compare("run-peak-kib", Some(1000), Some(1251)).1);
         assert!(!compare("run", None, Some(1)).1);
         assert!(!compare("run", Some(1), None).1);
     }

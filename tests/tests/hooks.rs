@@ -193,7 +193,8 @@ fn a_hook_that_reads_nothing_is_ended_at_its_timeout_too() {
             let begin = Instant::now();
             let id = case.id();
             let error = case.call_on("run", &bundle, &id).run().fails(1, &format!("error running {kind} hook #1:"));
-            assert!(error.contains("timeout of 1 s") && begin.elapsed() < Duration::from_secs(8), "{kind}: {error}");
+            // Far from the 300 s that it would sleep, on a machine however busy.
+            assert!(error.contains("timeout of 1 s") && begin.elapsed() < Duration::from_secs(60), "{kind}: {error}");
             let state: Value = serde_json::from_str(&read(&directory.join(format!("{kind}.json")))).unwrap();
             assert_eq!(state["annotations"]["long"].as_str().unwrap().len(), 300_000, "{kind}");
         }

@@ -29,17 +29,61 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-/// The kernel's numbers of the capabilities used here, see capability.h.
+/// Every capability without its `CAP_`, in the order of the kernel's numbers (capability.h).
+const NAMES: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
 fn bits(names: &[&str]) -> u64 {
-    let number = |name: &&str| match *name {
-        "CAP_CHOWN" => 1 << 0,
-        "CAP_KILL" => 1 << 5,
-        "CAP_NET_BIND_SERVICE" => 1 << 10,
-        "CAP_NET_RAW" => 1 << 13,
-        "CAP_AUDIT_WRITE" => 1 << 29,
-        _ => 0,
-    };
-    names.iter().map(number).sum()
+    let number = |name: &&str| NAMES.iter().position(|known| name.strip_prefix("CAP_") == Some(*known));
+    names.iter().filter_map(number).map(|number| 1_u64 << number).sum()
+}
+
+/// Whether this process could grant a capability to a container without a user namespace.
+pub fn is_grantable(name: &str) -> std::io::Result<bool> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let own = status.lines().find_map(|line| line.strip_prefix("CapBnd:")).map(str::trim).unwrap_or_default();
+    Ok(u64::from_str_radix(own, 16).unwrap_or(u64::MAX) & bits(&[name]) != 0)
 }
 
 fn five_sets(bench: &Bench) -> Verdict {
@@ -107,11 +151,8 @@ fn unknown(bench: &Bench) -> Verdict {
 
 fn not_grantable(bench: &Bench) -> Verdict {
     bench.needs_root("a new user namespace grants every capability")?;
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let own = status.lines().find_map(|line| line.strip_prefix("CapBnd:")).map(str::trim).unwrap_or_default();
-    let own = u64::from_str_radix(own, 16).unwrap_or(u64::MAX);
-    // CAP_SYS_RESOURCE, the one that virtual machines and outer containers are most often without.
-    if own & (1 << 24) != 0 {
+    // The one that virtual machines and outer containers are most often without.
+    if is_grantable("CAP_SYS_RESOURCE")? {
         return Err(skip("this process can grant CAP_SYS_RESOURCE"));
     }
     let mut bundle = bench.bundle()?;

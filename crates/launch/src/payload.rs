@@ -68,7 +68,8 @@ fn search(name: &str, env: &[String]) -> Result<String, Cause> {
         let candidate = format!("{directory}/{name}");
         match executable(&candidate) {
             Ok(()) => return Ok(candidate),
-            Err(Errno::EACCES) => denied = Some(Errno::EACCES),
+            // Of a file that is there: a directory that may not be searched is passed over, as Go's LookPath does.
+            Err(Errno::EACCES) if file::is_directory(&candidate).is_ok() => denied = Some(Errno::EACCES),
             Err(_) => {}
         }
     }
