@@ -60,11 +60,11 @@ impl Cgroup {
     /// kills with that of the cgroup that the clone was made from (seen with Linux 6.18).
     fn kill_each(&self) -> Result<(), CgroupError> {
         let dir = self.as_dir();
-        if events::is(dir, Event::Empty)? {
-            return Ok(());
-        }
         // Frozen first, so that none makes another one meanwhile. One that does not stand still is killed all the same.
-        dir.must_write("cgroup.freeze", "1")?;
+        match dir.write("cgroup.freeze", "1") {
+            Err(error) if tree::is_gone(&error) => return Ok(()),
+            written => written.map_err(|error| dir.file_error("write", "cgroup.freeze", error))?,
+        }
         match events::wait(dir, Event::Frozen, FREEZE_TIME) {
             Ok(()) | Err(CgroupError::Timeout { .. }) => self.signal_each(SIGKILL),
             Err(error) => Err(error),

@@ -189,6 +189,8 @@ impl Accounting {
         reservation.dir().save(record)?;
         let legacy = self.legacy.insert(found.with_made(record.launch.legacy_made.clone()));
         stage.act(Step::CgroupCreate, what, || legacy.create().map_err(cause))?;
+        // Before there is an init, because version 1's list of devices is denied as a whole and then allowed line by line: in between
+        // it would be refused its own nodes.
         if plan.resources.legacy.is_empty() {
             return Ok(());
         }
