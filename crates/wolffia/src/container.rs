@@ -214,9 +214,14 @@ impl Container {
         }
     }
 
-    /// Removes a container that has stopped; with `force` one in any state, killed first. Runs the poststop hooks.
+    /// Removes a container that has stopped; with `force` one in any state, killed first, and one that somebody else has removed
+    /// meanwhile is no error. Runs the poststop hooks.
     pub fn delete(mut self, force: bool) -> Result<()> {
-        let lock = self.dir.lock(LOCK_PATIENCE)?;
+        let lock = match self.dir.lock(LOCK_PATIENCE) {
+            // A `run` in the foreground removes its container as well, as soon as `delete --force` has killed it.
+            Err(StateError::NotFound { .. }) if force => return Ok(()),
+            other => other?,
+        };
         // Who held the lock may have written since it was read: `create` has then made what is to be removed.
         if let Some(record) = self.dir.record()? {
             self.record = record;
