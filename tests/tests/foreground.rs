@@ -43,6 +43,19 @@ fn run_is_confined_and_deletes_the_container() {
 }
 
 #[test]
+fn run_and_a_deletion_by_force_do_not_quarrel_about_who_removes() {
+    scenario(ANYBODY, |case| {
+        for _ in 0..20 {
+            let (id, process) = case.running(&case.shell("exec sleep 300"));
+            is_confined(&process);
+            let deleted = case.wolffia().args(["delete", "--force", &id]).run();
+            assert!(deleted.status.success() && deleted.stderr.is_empty(), "{deleted}");
+            assert_eq!(process.wait(PATIENCE).ends_with(137), "");
+        }
+    });
+}
+
+#[test]
 fn exec_and_sandbox_are_confined() {
     scenario(ANYBODY, |case| {
         let id = case.started(&case.shell("exec sleep 300"));

@@ -13,7 +13,7 @@ cp /bin/busybox ~/demo/rootfs/bin/
 for name in sh cat sleep grep; do ln -sf busybox ~/demo/rootfs/bin/$name; done
 cd ~/demo
 ~/wolffia spec
-printf 'profile counting flags=(attach_disconnected) { file, capability, signal, ptrace, deny /tmp/denied w, }\n' | apparmor_parser --replace
+printf 'profile counting flags=(attach_disconnected) { file, capability, signal, ptrace, network, unix, deny /tmp/denied w, }\n' | apparmor_parser --replace
 count='i=0; while :; do i=$((i+1)); echo $i >/tmp/count; sleep 0.1; done'
 jq --arg count "$count" '.process.terminal = false | .process.args = ["sh", "-c", $count] | .root.readonly = false
     | .process.apparmorProfile = "counting" | .linux.resources.memory.limit = 67108864 | .linux.resources.pids.limit = 33' \
