@@ -1,5 +1,6 @@
 //! Directories of the tests, outside the work tree.
 
+use crate::processes;
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -32,7 +33,9 @@ impl Drop for Scratch {
             return;
         }
         // Files of subordinate ids belong to nobody but the root of a user namespace that has these ids.
-        let removed = Command::new("unshare").args(["--map-root-user", "--map-auto", "--", "rm", "-rf"]).arg(&self.0).status();
+        let mut remove = Command::new("unshare");
+        remove.args(["--map-root-user", "--map-auto", "--", "rm", "-rf"]).arg(&self.0);
+        let removed = processes::spawn_own(&mut remove).and_then(|mut child| child.wait());
         if !removed.is_ok_and(|status| status.success()) {
             eprintln!("{} could not be removed", self.0.display());
         }

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use wolffia_tests::{ANYBODY, Bundle, Call, Case, ConsoleSocket, ROOT, ROOTLESS, Value, json, scenario, wait_until};
@@ -15,17 +15,10 @@ const COUNT: &str = "echo begun >> /starts; i=0; while :; do i=$((i+1)); echo $i
 
 /// Skips the scenario where CRIU cannot work, in its own words.
 fn needs_criu(case: &Case) {
-    let check = match std::process::Command::new("criu").arg("check").output() {
-        Err(error) => case.skip(&format!("no criu: {error}")),
-        Ok(check) => check,
-    };
+    let check = case.program("sh").args(["-c", "criu check"]).run();
     if !check.status.success() {
-        let words = String::from_utf8_lossy(&check.stderr)
-            .lines()
-            .filter(|line| line.starts_with("Error"))
-            .collect::<Vec<_>>()
-            .join("; ");
-        case.skip(&format!("criu check: {words}"));
+        let words = check.stderr.lines().filter(|line| line.starts_with("Error") || line.contains("not found"));
+        case.skip(&format!("criu check: {}", words.collect::<Vec<_>>().join("; ")));
     }
 }
 
@@ -139,6 +132,8 @@ fn the_confinement_is_what_it_was() {
             config["process"]["noNewPrivileges"] = json!(true);
             config["process"]["capabilities"] = json!({ "bounding": ["CAP_CHOWN", "CAP_DAC_OVERRIDE"], "permitted": ["CAP_DAC_OVERRIDE"], "effective": ["CAP_DAC_OVERRIDE"] });
             config["linux"]["resources"]["pids"] = json!({ "limit": 20 });
+            // A file that every cgroup has, whatever its controllers.
+            config["linux"]["resources"]["unified"] = json!({ "cgroup.max.depth": "7" });
         });
         let look = || {
             let script = "grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/1/status; cat /ro/file; echo x 2>&1 > /ro/y; cut -d' ' -f4-6 /proc/1/mountinfo | sort; ls /proc/1/ns";
@@ -148,13 +143,21 @@ fn the_confinement_is_what_it_was() {
             let text = fs::read_to_string(format!("/proc/{}/cgroup", case.state(&saved.id)["pid"])).unwrap();
             text.lines().map(|line| line.rsplit(':').next().unwrap().to_owned()).collect::<Vec<_>>()
         };
+        let depth = || {
+            let text = fs::read_to_string(format!("/proc/{}/cgroup", case.state(&saved.id)["pid"])).unwrap();
+            let path = text.lines().find_map(|line| line.strip_prefix("0::/")).unwrap();
+            let file = |mount: &str| fs::read_to_string(Path::new(mount).join(path).join("cgroup.max.depth")).ok();
+            file("/sys/fs/cgroup").or_else(|| file("/sys/fs/cgroup/unified")).unwrap()
+        };
         let (before, cgroups_before) = (look(), cgroups());
+        assert_eq!(depth(), "7\n");
         assert!(before.contains("Seccomp:\t2") && before.contains("NoNewPrivs:\t1") && before.contains("Read-only"), "{before}");
         saved.checkpoint().arg(&saved.id).run().succeeds();
         let count = saved.count();
         saved.restore().arg(&saved.id).run().succeeds();
         saved.wait_beyond(count);
         assert_eq!((look(), cgroups()), (before, cgroups_before));
+        assert_eq!(depth(), "7\n", "a limit is gone");
     });
 }
 
@@ -318,7 +321,10 @@ fn a_checkpoint_that_fails_leaves_the_container_as_it_was() {
         saved.wait_beyond(saved.count());
         saved.checkpoint().env("PATH", "/nowhere").arg(&saved.id).run().fails(1, "criu is not installed");
         saved.wait_beyond(saved.count());
-        case.wolffia().args(["exec", &saved.id, "sh", "-c", "kill $(pidof nc)"]).run().succeeds();
+        case.wolffia()
+            .args(["exec", &saved.id, "sh", "-c", "kill $(pidof nc); while pidof nc; do sleep 0.05; done"])
+            .run()
+            .succeeds();
         saved.checkpoint().arg(&saved.id).run().succeeds();
         let count = saved.count();
         saved.restore().arg(&saved.id).run().succeeds();
@@ -435,7 +441,7 @@ fn a_network_that_was_joined_is_joined_again() {
 fn memory_can_be_saved_beforehand() {
     scenario(ROOT, |case| {
         needs_criu(case);
-        let check = std::process::Command::new("criu").args(["check", "--feature", "mem_dirty_track"]).output().unwrap();
+        let check = case.program("criu").args(["check", "--feature", "mem_dirty_track"]).run();
         if !check.status.success() {
             case.skip("criu check: the kernel does not track changed memory (CONFIG_MEM_SOFT_DIRTY)");
         }

@@ -1,6 +1,7 @@
 //! `linux.resources`, enforced: on hosts with cgroup v2, and on those whose controllers are bound to v1 hierarchies.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
+use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use wolffia_tests::{Bundle, Case, ROOT, Value, json, scenario, wait_until};
@@ -268,12 +269,12 @@ fn a_cgroup_of_version_1_that_somebody_is_in_is_not_the_containers() {
         let (bundle, cgroup) = limited(case, &PIDS_MAX, "echo ran", json!({ "pids": { "limit": 12 } }));
         let taken = mount.join(cgroup.trim_start_matches('/'));
         std::fs::create_dir_all(&taken).unwrap();
-        let mut inside = std::process::Command::new("sleep").arg("300").spawn().unwrap();
-        std::fs::write(taken.join("cgroup.procs"), inside.id().to_string()).unwrap();
+        let inside = case.program("sleep").arg("300").spawn();
+        std::fs::write(taken.join("cgroup.procs"), inside.pid().to_string()).unwrap();
         let outcome = case.run(&bundle);
         let limit = std::fs::read_to_string(taken.join("pids.max")).unwrap();
-        inside.kill().unwrap();
-        inside.wait().unwrap();
+        inside.signal(Signal::KILL);
+        inside.wait(PATIENCE);
         for directory in [taken.as_path(), taken.parent().unwrap()] {
             std::fs::remove_dir(directory).unwrap();
         }
