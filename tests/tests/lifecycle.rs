@@ -273,6 +273,30 @@ fn kill_all_reaches_every_process() {
     });
 }
 
+#[test]
+fn containers_are_killed_and_deleted_by_a_pattern_of_their_ids() {
+    scenario(ANYBODY, |case| {
+        let bundle = case.shell("exec sleep 300");
+        let start = |id: &str| {
+            case.call_on("run", &bundle, id).arg("--detach").run().succeeds();
+            id.to_owned()
+        };
+        let (first, second, other) = (start("one-a1"), start("one-a2"), start("two-a1"));
+        case.wolffia().args(["kill", "--regex", "^one-", "KILL"]).run().succeeds();
+        case.wait_for_status(&first, "stopped");
+        case.wait_for_status(&second, "stopped");
+        assert_eq!(case.state(&other)["status"], "running");
+        let text = case.wolffia().args(["delete", "--regex", "a1$"]).run().fails(1, "1 of the containers that match failed");
+        assert!(text.contains("two-a1: cannot delete"), "{text}");
+        case.wolffia().args(["state", &first]).run().fails(1, "container does not exist");
+        assert_eq!(case.state(&second)["status"], "stopped");
+        case.wolffia().args(["delete", "--regex", "a("]).run().fails(1, "is no regular expression");
+        case.wolffia().args(["delete", "-rf", "."]).run().succeeds();
+        assert_eq!(case.wolffia().args(["list", "--quiet"]).run().succeeds(), "");
+        case.wolffia().args(["kill", "--regex", "."]).run().succeeds();
+    });
+}
+
 /// CRI-O and Docker read these; nothing but the answer may be printed.
 #[test]
 fn features_and_version_are_what_engines_parse() {

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use std::os::unix::fs::MetadataExt;
-use wolffia_tests::{ANYBODY, Case, Identity, Outcome, ROOTLESS, USER, Value, json, scenario};
+use wolffia_tests::{ANYBODY, Call, Case, Identity, Outcome, ROOT, ROOTLESS, USER, Value, json, scenario};
 
 const MANY_IDS: &[Identity] = &[Identity::Root, Identity::User { subordinate: true }];
 
@@ -38,6 +38,35 @@ fn user_groups_and_umask() {
         let user = json!({ "uid": 1000, "gid": 1001, "additionalGids": [5, 6], "umask": 0o027 });
         let out = process(case, "id -u; id -g; id -G; umask; touch /dev/shm/x; stat -c '%a %u:%g' /dev/shm/x", "user", user);
         assert_eq!(out.succeeds(), "1000\n1001\n1001 5 6\n0027\n640 1000:1001\n");
+    });
+}
+
+/// crun's annotation, which `podman run --group-add keep-groups` gives.
+#[test]
+fn the_callers_groups_may_be_kept() {
+    scenario(ROOT, |case| {
+        let bundle = case.shell("id -G");
+        bundle.edit(|config| config["annotations"] = json!({ "run.oci.keep_original_groups": "1" }));
+        let with_groups = |call: Call| call.by_shell("exec setpriv --groups 7,8 \"$@\"").run().succeeds();
+        let id = case.id();
+        assert_eq!(with_groups(case.call_on("run", &bundle, &id)), "0 7 8\n");
+        bundle.args(&["sleep", "300"]);
+        let id = case.started(&bundle);
+        assert_eq!(with_groups(case.wolffia().args(["exec", &id, "id", "-G"])), "0 7 8\n");
+        bundle.edit(|config| config["annotations"] = json!({}));
+        bundle.args(&["id", "-G"]);
+        assert_eq!(with_groups(case.call_on("run", &bundle, &case.id())), "0\n");
+    });
+}
+
+#[test]
+fn who_keeps_the_callers_groups_gets_no_others() {
+    scenario(&[Identity::User { subordinate: true }], |case| {
+        let bundle = case.shell("id -G");
+        bundle.edit(|config| config["process"]["user"]["additionalGids"] = json!([5]));
+        assert_eq!(case.run(&bundle).succeeds(), "0 5\n");
+        bundle.edit(|config| config["annotations"] = json!({ "run.oci.keep_original_groups": "1" }));
+        assert_eq!(case.run(&bundle).succeeds(), "0\n", "who runs the test has no other groups");
     });
 }
 

@@ -2,7 +2,7 @@
 
 use crate::host::Host;
 use crate::process::ProcessContext;
-use crate::{Groups, Identity, Refusal, Setgroups};
+use crate::{Groups, Identity, Recorded, Refusal, Setgroups};
 use wolffia_spec::oci;
 
 /// Reads `process.user`. Ids are numbers; no name is looked up anywhere.
@@ -38,8 +38,18 @@ pub(crate) fn plan_identity(field: &str, user: &oci::User, context: &ProcessCont
     Ok(Identity { uid, gid, groups: groups(field, user, context)?, umask })
 }
 
+/// Who keeps the caller's groups gets no others: setgroups(2) sets them all.
+pub(crate) fn groups_left_out(field: &str, user: &oci::User, context: &ProcessContext) -> Option<Recorded> {
+    let asked = user.additional_gids().as_deref().unwrap_or_default().iter().any(|gid| *gid != user.gid());
+    let reason = "left out, because the caller's groups are kept".to_owned();
+    (context.keeps_groups && asked).then(|| Recorded { field: format!("{field}/user/additionalGids"), reason })
+}
+
 fn groups(field: &str, user: &oci::User, context: &ProcessContext) -> Result<Groups, Refusal> {
     let additional = user.additional_gids().as_deref().unwrap_or_default();
+    if context.keeps_groups {
+        return Ok(Groups::Keep);
+    }
     if context.setgroups == Setgroups::Deny {
         // Callers list the primary group among the others (CVE-2022-2989); it is held without setgroups(2).
         return match additional.iter().position(|gid| *gid != user.gid()) {

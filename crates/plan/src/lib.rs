@@ -4,6 +4,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod annotations;
 mod capabilities;
 mod cgroup;
 mod cgroup_view;
@@ -44,6 +45,7 @@ mod systemd;
 mod version;
 mod words;
 
+pub use annotations::keeps_groups;
 pub use checkpoint::{External, ExternalSource, plan_externals};
 pub use host::Host;
 pub use ids::KnownIds;

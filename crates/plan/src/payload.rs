@@ -63,7 +63,7 @@ pub struct Identity {
 pub enum Groups {
     /// setgroups(2) with exactly these.
     Set(Vec<u32>),
-    /// setgroups(2) is denied in this user namespace: the caller's groups stay, unmapped.
+    /// The caller's groups stay: setgroups(2) is denied in this user namespace, or the configuration wants it so.
     Keep,
 }
 

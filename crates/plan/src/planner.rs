@@ -6,8 +6,8 @@ use crate::mounts::Surroundings;
 use crate::process::{ProcessContext, Role};
 use crate::{
     Actor, Descriptors, Ids, LandlockLayer, NamespaceKind, Namespaces, Opener, Plan, Process, Recorded, Refusal, Request,
-    SeccompFilter, capabilities, cgroup, devices, hooks, ids, labels, landlock, mounts, namespaces, netdevices, paths,
-    plan_process, plan_seccomp, rdt, resources, root, scheduling, self_protection, sysctl, version,
+    SeccompFilter, annotations, capabilities, cgroup, devices, hooks, ids, labels, landlock, mounts, namespaces, netdevices,
+    paths, plan_process, plan_seccomp, rdt, resources, root, scheduling, self_protection, sysctl, version,
 };
 use wolffia_spec::{Config, oci};
 
@@ -22,11 +22,14 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
         .linux()
         .as_ref()
         .ok_or_else(|| Refusal::new("/linux", "the configuration is not one for Linux", "add `linux` with its namespaces"))?;
+    let mut not_carried_out = annotations::plan_annotations(spec)?;
+    let keeps_groups = annotations::keeps_groups(spec)?;
     let namespaces = namespaces::plan_namespaces(linux, host)?;
     let (ids, known_ids) = ids::plan_ids(spec, linux, &namespaces, host)?;
     let resources = resources::plan_resources(linux.resources().as_ref(), host)?;
     let Accounting { cgroup, legacy, mut resources } = cgroup::plan_cgroup(spec, linux, resources, request, host)?;
     let mut recorded = std::mem::take(&mut resources.recorded);
+    recorded.append(&mut not_carried_out);
     let rdt = rdt::plan_rdt(linux, &request.id, host)?;
     let around =
         Surroundings { request, host, namespaces: &namespaces, ids: &known_ids, cgroup: &cgroup, legacy: legacy.as_ref() };
@@ -57,7 +60,7 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
     Ok(Plan {
         bundle: request.bundle.clone(),
         annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
-        self_protection: self_protection::plan_self_protection(&ids, &request.binary),
+        self_protection: self_protection::plan_self_protection(&ids, keeps_groups, &request.binary),
         time_offsets: namespaces::plan_time_offsets(linux, &namespaces)?,
         net_devices: netdevices::plan_net_devices(linux, &namespaces, host)?,
         masked_paths: paths::plan_paths("/linux/maskedPaths", linux.masked_paths())?,
@@ -104,6 +107,7 @@ fn plan_payload(
         role: Role::Init,
         ids: around.ids.clone(),
         setgroups: ids.setgroups(),
+        keeps_groups: annotations::keeps_groups(&config.spec)?,
         user_namespace_inherited: *ids == Ids::Inherited,
         withheld_capabilities,
         notify_socket: request.notify_directory.is_some(),

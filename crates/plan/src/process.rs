@@ -27,6 +27,8 @@ pub struct ProcessContext {
     pub ids: KnownIds,
     /// Whether that namespace lets a process drop its groups.
     pub setgroups: Setgroups,
+    /// Whether the payload keeps its caller's groups ([`crate::keeps_groups`]).
+    pub keeps_groups: bool,
     /// Whether it is the runtime's own: then the runtime's bounding set is the limit.
     pub user_namespace_inherited: bool,
     /// Capabilities that no process of the container gets.
@@ -62,6 +64,7 @@ pub fn plan_process(
     let affinity = scheduling::plan_affinity(field, process.exec_cpu_affinity().as_ref())?;
     let capabilities =
         capabilities::plan_capabilities(field, process.capabilities().as_ref(), extra, context, host, &mut recorded);
+    recorded.extend(identity::groups_left_out(field, process.user(), context));
     let no_new_privileges = process.no_new_privileges().unwrap_or(false);
     let planned = Process {
         args: arguments(field, process)?,

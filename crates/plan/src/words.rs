@@ -91,7 +91,7 @@ pub(crate) fn groups(groups: &Groups) -> String {
     match groups {
         Groups::Set(ids) if ids.is_empty() => "no other groups".to_owned(),
         Groups::Set(ids) => format!("groups {}", list(ids)),
-        Groups::Keep => "the caller's groups, unmapped".to_owned(),
+        Groups::Keep => "the caller's groups".to_owned(),
     }
 }
 

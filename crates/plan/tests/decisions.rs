@@ -501,6 +501,32 @@ fn the_runtimes_binary() {
 }
 
 #[test]
+fn the_callers_groups_stay_where_the_annotation_of_crun_wants_it() {
+    let mut config = config(json!([]), with_namespaces(&["mount", "user"]));
+    config["process"]["user"] = json!({"uid": 0, "gid": 0, "additionalGids": [0, 5]});
+    let request = Request { binary: BinaryOwner { uid: 0, gid: 44, mode: 0o775 }, ..rootless_request() };
+    let mut planned = |value: &str| {
+        config["annotations"] = json!({"run.oci.keep_original_groups": value, "run.oci.systemd.subgroup": ""});
+        plan(&config, &request, &user_host()).unwrap()
+    };
+    let (kept, set) = (planned("1"), planned("0"));
+    assert_eq!(kept.process.unwrap().identity.groups, Groups::Keep);
+    assert_eq!(kept.recorded.iter().map(|one| one.field.as_str()).collect::<Vec<_>>(), ["/process/user/additionalGids"]);
+    assert_eq!(kept.self_protection, SelfProtection::Sealed, "44 may be one of them");
+    assert_eq!(set.process.unwrap().identity.groups, Groups::Set(vec![0, 5]));
+    assert_eq!((set.recorded, set.self_protection), (vec![], SelfProtection::NotWritable));
+}
+
+#[test]
+fn annotations_of_crun_that_are_not_carried_out_are_recorded() {
+    let mut config = config(json!([]), json!({}));
+    config["annotations"] = json!({"run.oci.hooks.stdout": "/tmp/x", "run.oci.delegate-cgroup": "below", "org.example": "y"});
+    let recorded = plan(&config, &request(), &root_host()).unwrap().recorded;
+    let fields: Vec<&str> = recorded.iter().map(|one| one.field.as_str()).filter(|field| field.starts_with("/anno")).collect();
+    assert_eq!(fields, ["/annotations/run.oci.delegate-cgroup", "/annotations/run.oci.hooks.stdout"]);
+}
+
+#[test]
 fn exec_takes_what_the_container_has() {
     let host = user_host();
     let mut linux = with_namespaces(&["mount", "user"]);
@@ -512,6 +538,7 @@ fn exec_takes_what_the_container_has() {
         role: Role::Exec,
         ids: KnownIds { uids: Some(uids), gids: Some(gids) },
         setgroups,
+        keeps_groups: false,
         user_namespace_inherited: false,
         withheld_capabilities: plan.withheld_capabilities,
         notify_socket: false,

@@ -88,6 +88,14 @@ fn version_root_and_names() {
             "/annotations/io.wolffia.root.readonly",
             "not a value of this",
         ),
+        ("/annotations", json!({"run.oci.handler": "krun"}), "/annotations/run.oci.handler", "wolffia has no handlers"),
+        (
+            "/annotations",
+            json!({"run.oci.seccomp_bpf_data": "BgAAAAAA/38="}),
+            "/annotations/run.oci.seccomp_bpf_data",
+            "the filter would be missing",
+        ),
+        ("/annotations", json!({"run.oci.keep_original_groups": "yes"}), "/annotations/run.oci.keep_original_groups", "neither"),
     ];
     refuse_all(good(), &request(), &root_host(), cases);
     let mut config = good();

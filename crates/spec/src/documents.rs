@@ -132,7 +132,7 @@ impl Features {
             linux: LinuxFeatures::with(sorted(support.capabilities), support.seccomp_flags),
             annotations: support.annotations,
             // It names a file of the host, which the caller's rights open. None weakens anything.
-            potentially_unsafe_config_annotations: &[ANNOTATION_FILE, "org.systemd.property."],
+            potentially_unsafe_config_annotations: &[ANNOTATION_FILE, "org.systemd.property.", "run.oci.keep_original_groups"],
         }
     }
 }
@@ -324,7 +324,10 @@ mod tests {
         let document = features();
         assert_eq!(document["mountOptions"], json!(["bind", "rro"]));
         assert_eq!(document["linux"]["mountExtensions"], json!({"idmap": {"enabled": true}}));
-        assert_eq!(document["potentiallyUnsafeConfigAnnotations"], json!(["io.wolffia.landlock", "org.systemd.property."]));
+        assert_eq!(
+            document["potentiallyUnsafeConfigAnnotations"],
+            json!(["io.wolffia.landlock", "org.systemd.property.", "run.oci.keep_original_groups"])
+        );
         let read: oci::Features = serde_json::from_value(document).unwrap();
         assert_eq!(read.oci_version_max(), "1.3.0");
         assert_eq!(read.linux().as_ref().unwrap().seccomp().as_ref().unwrap().enabled(), &Some(true));

@@ -134,11 +134,13 @@ impl Container {
             Some(linux) => plan_seccomp(linux)?.0,
             None => None,
         };
+        let keeps_groups = wolffia_plan::keeps_groups(&config.spec)?;
         let context = |field: &str, landlock: Vec<LandlockLayer>| ProcessContext {
             field: field.to_owned(),
             role: Role::Exec,
             ids: launch.ids.clone(),
             setgroups: launch.setgroups,
+            keeps_groups,
             user_namespace_inherited: !launch.namespaces.contains(&NamespaceKind::User),
             withheld_capabilities: launch.withheld_capabilities,
             notify_socket: false,

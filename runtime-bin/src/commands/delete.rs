@@ -1,6 +1,6 @@
 //! `wolffia delete`: remove a container.
 
-use super::Subcommand;
+use super::{Subcommand, selection};
 use crate::cli::Global;
 use clap::Args;
 use std::process::ExitCode;
@@ -10,6 +10,9 @@ pub struct Delete {
     /// Kill it first; one that does not exist is no error
     #[arg(long, short)]
     force: bool,
+    /// ID is a regular expression: every container whose id it finds a part of
+    #[arg(long, short)]
+    regex: bool,
     /// Id of the container
     #[arg(value_name = "ID")]
     id: String,
@@ -21,10 +24,14 @@ impl Subcommand for Delete {
 
     fn act(self, global: &Global) -> anyhow::Result<ExitCode> {
         let runtime = global.runtime()?;
-        if self.force {
-            runtime.force_delete(&self.id)?;
+        let delete = |id: &str| match self.force {
+            true => runtime.force_delete(id).map(drop),
+            false => runtime.container(id)?.delete(false),
+        };
+        if self.regex {
+            selection::each(&runtime, &self.id, delete)?;
         } else {
-            runtime.container(&self.id)?.delete(false)?;
+            delete(&self.id)?;
         }
         Ok(ExitCode::SUCCESS)
     }

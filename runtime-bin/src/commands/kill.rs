@@ -1,6 +1,6 @@
 //! `wolffia kill`: send a signal to a container.
 
-use super::Subcommand;
+use super::{Subcommand, selection};
 use crate::cli::Global;
 use anyhow::anyhow;
 use clap::Args;
@@ -11,6 +11,9 @@ pub struct Kill {
     /// Send it to every process of the container
     #[arg(long, short)]
     all: bool,
+    /// ID is a regular expression: every container whose id it finds a part of
+    #[arg(long, short)]
+    regex: bool,
     /// Id of the container
     #[arg(value_name = "ID")]
     id: String,
@@ -25,11 +28,15 @@ impl Subcommand for Kill {
 
     fn act(self, global: &Global) -> anyhow::Result<ExitCode> {
         let signal = wolffia::sys::signals::number(&self.signal).ok_or_else(|| anyhow!("unknown signal {:?}", self.signal))?;
-        let container = global.runtime()?.container(&self.id)?;
-        if self.all {
-            container.kill_all(signal)?;
+        let runtime = global.runtime()?;
+        let send = |id: &str| {
+            let container = runtime.container(id)?;
+            if self.all { container.kill_all(signal) } else { container.kill(signal) }
+        };
+        if self.regex {
+            selection::each(&runtime, &self.id, send)?;
         } else {
-            container.kill(signal)?;
+            send(&self.id)?;
         }
         Ok(ExitCode::SUCCESS)
     }

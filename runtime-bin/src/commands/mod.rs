@@ -18,6 +18,7 @@ mod restore;
 mod run;
 mod sandbox;
 mod seccomp;
+mod selection;
 mod spec;
 mod start;
 mod state;

@@ -86,7 +86,7 @@ pub fn check_descriptors(listen: u32, preserve: u32) -> anyhow::Result<()> {
     }
 }
 
-/// Flags that `checkpoint` and `restore` share.
+// Flags that `checkpoint` and `restore` share. Not documentation, which clap would print as what the commands do.
 #[derive(Debug, Clone, Args)]
 pub struct CriuArgs {
     /// Directory of the images
