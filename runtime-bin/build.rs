@@ -11,6 +11,8 @@ fn main() {
     let (Ok(directory), Ok(output), true) = (var("CARGO_MANIFEST_DIR"), var("OUT_DIR"), measured) else { return };
     let layout = Path::new(&directory).join("layout");
     let argument = |text: String| println!("cargo:rustc-link-arg-bin=wolffia=-Wl,{text}");
+    // Before the C library's start (crates/sys/src/entry.rs). Not where nothing is optimized: there the compiler puts calls of memcpy.
+    argument("--entry=wolffia_entry".to_owned());
     argument(format!("--symbol-ordering-file={}", layout.join("functions.txt").display()));
     // A function that is gone is no reason to warn.
     argument("--no-warn-symbol-ordering".to_owned());

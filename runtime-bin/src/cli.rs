@@ -38,6 +38,9 @@ pub struct Global {
     pub rootless: Rootless,
 }
 
+/// Those of them that take a value as a word of its own, for who cannot ask clap yet.
+pub const VALUED: &[&[u8]] = &[b"root", b"log", b"log-format", b"log-level", b"cgroup-manager", b"rootless"];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Manager {
     Cgroupfs,
@@ -227,6 +230,17 @@ mod tests {
         assert_eq!(lines.next().unwrap().split(' ').take(2).collect::<Vec<_>>(), ["wolffia", "version"]);
         assert!(lines.next().unwrap().starts_with("commit: "));
         assert_eq!(lines.next().unwrap(), "spec: 1.3.0");
+    }
+
+    #[test]
+    fn what_is_known_before_the_c_library_is_what_the_parsers_know() {
+        let entering = crate::commands::ALL.iter().filter(|known| known.enters).map(|known| known.name.as_bytes());
+        let told: std::collections::BTreeSet<&[u8]> = crate::commands::ENTERING.iter().copied().collect();
+        assert_eq!(entering.collect::<std::collections::BTreeSet<_>>(), told);
+        let flags = Global::augment_args(Command::new("wolffia"));
+        let valued = flags.get_arguments().filter(|flag| flag.get_action().takes_values()).filter_map(|flag| flag.get_long());
+        let valued: std::collections::BTreeSet<&[u8]> = valued.map(str::as_bytes).collect();
+        assert_eq!(valued, VALUED.iter().copied().collect());
     }
 
     #[test]

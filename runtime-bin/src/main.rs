@@ -9,6 +9,9 @@ mod report;
 
 use std::process::ExitCode;
 
+#[cfg(target_arch = "x86_64")]
+wolffia::sys::entry!(commands::ENTERING, cli::VALUED);
+
 fn main() -> ExitCode {
     // Its files, its environment and its descriptors would be a less privileged caller's (CVE-2026-41163).
     if wolffia::sys::process::is_elevated() {

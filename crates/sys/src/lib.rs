@@ -10,6 +10,8 @@
 pub mod bpf;
 pub mod caps;
 pub mod cgroupfs;
+#[cfg(target_arch = "x86_64")]
+pub mod entry;
 pub mod error;
 pub mod eventfd;
 pub mod fd;

@@ -36,7 +36,7 @@ pub struct Known {
     pub build: fn() -> Command,
     act: fn(&Global, Vec<OsString>) -> Result<ExitCode, Failed>,
     /// It enters a container or makes one: then it must not run from a binary that the container could write.
-    enters: bool,
+    pub enters: bool,
     /// The status when it fails.
     code: u8,
 }
@@ -66,6 +66,9 @@ pub const ALL: &[Known] = &[
     known::<features::Features>(false, 1),
     known::<doctor::Doctor>(false, 1),
 ];
+
+/// The names of those that enter a container, for who cannot read [`ALL`] yet.
+pub const ENTERING: &[&[u8]] = &[b"sandbox", b"run", b"create", b"exec", b"restore"];
 
 /// What each subcommand's file provides.
 pub trait Subcommand: Args + FromArgMatches {
