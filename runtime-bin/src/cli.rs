@@ -2,11 +2,11 @@
 //! because the whole tree costs more than `state` does.
 
 use crate::commands::Known;
+use crate::report::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Command, FromArgMatches, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use wolffia::{CgroupManager, Runtime};
 
 /// The flags before the subcommand, runc's and crun's.

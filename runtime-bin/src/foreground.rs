@@ -1,10 +1,10 @@
 //! The process that stays beside a container in the foreground: hands signals on, copies between the terminals, waits.
 
 use crate::confine::{self, Duties};
+use crate::report::ExitCode;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::ExitCode;
 use std::time::Duration;
 use wolffia::sys::pidfd::{self, ExitStatus};
 use wolffia::sys::tty::{self, SavedTermios};

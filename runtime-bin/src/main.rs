@@ -1,5 +1,7 @@
 //! The `wolffia` command: reads the command line, calls the library, says what went wrong.
 
+#![cfg_attr(not(test), no_main)]
+
 mod cli;
 mod commands;
 mod confine;
@@ -7,12 +9,21 @@ mod foreground;
 mod log;
 mod report;
 
-use std::process::ExitCode;
+use report::ExitCode;
 
 #[cfg(target_arch = "x86_64")]
 wolffia::sys::entry!(commands::ENTERING, cli::VALUED);
 
-fn main() -> ExitCode {
+#[cfg(not(test))]
+wolffia::sys::main!(command);
+
+// The tests have a `main` of their own, and everything is reached from this one.
+#[cfg(test)]
+fn main() {
+    std::process::exit(command().into());
+}
+
+fn command() -> ExitCode {
     // Its files, its environment and its descriptors would be a less privileged caller's (CVE-2026-41163).
     if wolffia::sys::process::is_elevated() {
         eprintln!(

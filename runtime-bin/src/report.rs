@@ -1,7 +1,27 @@
 //! What people read: output, and errors with their cure.
 
 use std::io::Write;
-use std::process::ExitCode;
+
+/// The exit status of a command: std's does not tell its number, and `main` is not std's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitCode(u8);
+
+impl ExitCode {
+    pub const SUCCESS: Self = Self(0);
+    pub const FAILURE: Self = Self(1);
+}
+
+impl From<u8> for ExitCode {
+    fn from(status: u8) -> Self {
+        Self(status)
+    }
+}
+
+impl From<ExitCode> for i32 {
+    fn from(code: ExitCode) -> Self {
+        code.0.into()
+    }
+}
 
 /// Writes to the standard output; a reader that has gone away is no error.
 pub fn print(text: &str) {

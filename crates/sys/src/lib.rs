@@ -35,6 +35,7 @@ pub mod sched;
 pub mod seccomp;
 pub mod signals;
 pub mod socket;
+pub mod start;
 pub mod tty;
 
 pub use error::{Errno, Error, Result};

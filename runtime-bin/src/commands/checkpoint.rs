@@ -3,11 +3,11 @@
 use super::Subcommand;
 use super::options::CriuArgs;
 use crate::cli::Global;
+use crate::report::ExitCode;
 use anyhow::{Context, bail};
 use clap::Args;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use wolffia::sys::fd;
 use wolffia::{CheckpointOptions, PageServer};
 

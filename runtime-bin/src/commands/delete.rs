@@ -2,8 +2,8 @@
 
 use super::{Subcommand, selection};
 use crate::cli::Global;
+use crate::report::ExitCode;
 use clap::Args;
-use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub struct Delete {

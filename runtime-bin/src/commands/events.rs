@@ -2,11 +2,11 @@
 
 use super::Subcommand;
 use crate::cli::Global;
+use crate::report::ExitCode;
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 use std::io::Write;
-use std::process::ExitCode;
 use std::time::Duration;
 use wolffia::Event;
 

@@ -4,10 +4,10 @@ use super::Subcommand;
 use super::options::{check_descriptors, listen_fds};
 use crate::cli::Global;
 use crate::foreground::{self, Foreground};
+use crate::report::ExitCode;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use wolffia::{ExecOptions, ExecProcess, Kept, Overrides, Terminal};
 
 #[derive(Debug, Args)]

@@ -2,9 +2,9 @@
 
 use super::Subcommand;
 use crate::cli::Global;
+use crate::report::ExitCode;
 use clap::Args;
 use std::collections::BTreeMap;
-use std::process::ExitCode;
 use wolffia::spec::documents::{self, SECCOMP_FLAGS, Support};
 use wolffia::sys::{landlock, seccomp};
 

@@ -2,8 +2,8 @@
 
 use super::Subcommand;
 use crate::cli::Global;
+use crate::report::ExitCode;
 use clap::Args;
-use std::process::ExitCode;
 use wolffia::Death;
 
 #[derive(Debug, Args)]

@@ -2,9 +2,9 @@
 
 use super::{Subcommand, selection};
 use crate::cli::Global;
+use crate::report::ExitCode;
 use anyhow::anyhow;
 use clap::Args;
-use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub struct Kill {

@@ -2,9 +2,9 @@
 
 use super::Subcommand;
 use crate::cli::Global;
+use crate::report::ExitCode;
 use anyhow::bail;
 use clap::Args;
-use std::process::ExitCode;
 use wolffia::spec::documents::StateReport;
 
 #[derive(Debug, Args)]

@@ -25,9 +25,9 @@ mod state;
 mod update;
 
 use crate::cli::{Call, Global};
+use crate::report::ExitCode;
 use clap::{Args, Command, FromArgMatches};
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 /// A subcommand: its name, its parser, and what it does.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use super::Subcommand;
 use super::options::MakeOptions;
 use crate::cli::Global;
+use crate::report::ExitCode;
 use clap::Args;
-use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub struct Plan {

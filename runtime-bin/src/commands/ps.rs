@@ -2,9 +2,10 @@
 
 use super::Subcommand;
 use crate::cli::Global;
+use crate::report::ExitCode;
 use anyhow::{Context, bail};
 use clap::Args;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 #[derive(Debug, Args)]
 pub struct Ps {

@@ -4,9 +4,9 @@ use super::Subcommand;
 use super::options::CriuArgs;
 use crate::cli::Global;
 use crate::foreground::{self, Foreground};
+use crate::report::ExitCode;
 use clap::Args;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use wolffia::{Bundle, CreateOptions, RestoreOptions, Terminal};
 
 #[derive(Debug, Args)]

@@ -4,9 +4,9 @@ use super::Subcommand;
 use super::options::MakeOptions;
 use crate::cli::Global;
 use crate::foreground::{self, Foreground};
+use crate::report::ExitCode;
 use clap::Args;
 use std::os::fd::AsFd;
-use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub struct Run {

@@ -3,10 +3,10 @@
 use super::Subcommand;
 use crate::cli::Global;
 use crate::foreground::{self, Foreground};
+use crate::report::ExitCode;
 use clap::{Args, ValueEnum};
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use wolffia::sandbox::{Landlock, Network, Sandbox as Wanted, Seccomp};
 use wolffia::{Bundle, CreateOptions, Terminal};
 

@@ -2,11 +2,11 @@
 
 use super::Subcommand;
 use crate::cli::Global;
+use crate::report::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand as Subcommands};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use wolffia::seccomp::{ARGUMENTS, Arch, Call, Compiled, Disassembly, Filter, Profile, Syscall, compile, explain};
 
 #[derive(Debug, Args)]

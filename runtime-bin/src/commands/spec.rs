@@ -2,12 +2,12 @@
 
 use super::Subcommand;
 use crate::cli::Global;
+use crate::report::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use wolffia::spec::template::{Owner, Template};
 use wolffia::sys::{fd, ids};
 

@@ -2,12 +2,12 @@
 
 use super::Subcommand;
 use crate::cli::Global;
+use crate::report::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use wolffia::oci::LinuxResources;
 
 /// Longest document; as for a configuration.
