@@ -7,7 +7,7 @@ use wolffia_cgroup::{Cgroup, Earlier, LegacyPlace, Scope};
 use wolffia_host::Needs;
 use wolffia_launch::Stage;
 use wolffia_plan::resources::{CgroupWrite, Resources, plan_resources};
-use wolffia_plan::{Step, plan_rdt_lines, unit_properties};
+use wolffia_plan::{Host, Step, plan_rdt_lines, unit_properties};
 use wolffia_spec::oci::{LinuxCpu, LinuxIntelRdt, LinuxResources};
 use wolffia_state::Operation;
 
@@ -31,8 +31,15 @@ impl Container {
         for missing in &planned.recorded {
             crate::warn(&format!("{}: {}", missing.field, missing.reason));
         }
-        let limited =
-            Limited { cgroup: self.cgroup()?, scope: self.record.launch.scope.as_ref(), legacy: legacy_of(&self.record) };
+        let mut limited = Limited {
+            cgroup: self.cgroup()?,
+            scope: self.record.launch.scope.as_ref(),
+            legacy: legacy_of(&self.record),
+            others: Earlier::default(),
+        };
+        if let (Some(cgroup), Some(_)) = (&limited.cgroup, limited.scope) {
+            limited.others = cgroup.earlier(&others(stored, &planned.writes, &host));
+        }
         let (earlier, legacy_earlier) = limited.earlier(&planned)?;
         let set = limited.set(&self.stage(), &planned).and_then(|()| self.keep(&change));
         set.map_err(|error| limited.put_back(&earlier, &legacy_earlier, error))
@@ -76,6 +83,8 @@ struct Limited<'a> {
     cgroup: Option<Cgroup>,
     scope: Option<&'a Scope>,
     legacy: Option<LegacyPlace>,
+    /// What the container has of limits that are not to change.
+    others: Earlier,
 }
 
 impl Limited<'_> {
@@ -100,6 +109,7 @@ impl Limited<'_> {
             if let Some(scope) = self.scope {
                 cgroup.check(planned)?;
                 scope.set(&unit_properties(&planned.writes))?;
+                self.keep_others(cgroup);
             }
             // After systemd, which keeps a quota less exactly.
             stage.act(Step::CgroupLimit, || cgroup.path().to_owned(), || cgroup.limit(planned).map_err(cause))?;
@@ -108,6 +118,18 @@ impl Limited<'_> {
             stage.act(Step::CgroupLimit, || "of version 1".to_owned(), || place.limit(&planned.legacy).map_err(cause))?;
         }
         Ok(())
+    }
+
+    /// systemd writes more than it was told of: a quota as it keeps it, and `memory.oom.group`.
+    fn keep_others(&self, cgroup: &Cgroup) {
+        let left = cgroup.put_back(&self.others);
+        if !left.is_empty() {
+            crate::warn(&format!(
+                "systemd has changed {} of cgroup {}, which could not be set back",
+                left.join(", "),
+                cgroup.path()
+            ));
+        }
     }
 
     /// Takes back what `set` has done so far; returns the error that led here.
@@ -122,6 +144,7 @@ impl Limited<'_> {
             {
                 crate::warn(&cause(refused).text);
             }
+            self.keep_others(cgroup);
             left.append(&mut cgroup.put_back(earlier));
         }
         match left.is_empty() {
@@ -129,6 +152,20 @@ impl Limited<'_> {
             false => Error::HalfUpdated { left: left.join(", "), source: Box::new(error) },
         }
     }
+}
+
+/// The writes of the limits that are kept and that `writes` leave as they are.
+fn others(mut kept: LinuxResources, writes: &[CgroupWrite], host: &Host) -> Vec<CgroupWrite> {
+    kept.set_devices(None);
+    // What cannot be planned any more was changed from outside, and is not ours to set back.
+    let kept = plan_resources(Some(&kept), host).map_or_else(|_| Vec::new(), |planned| planned.writes);
+    kept.into_iter().filter(|one| !writes.iter().any(|write| touches(&write.file, &one.file))).collect()
+}
+
+/// Whether a write to `file` changes `other`. Of weight and idleness, one takes back the other.
+fn touches(file: &str, other: &str) -> bool {
+    let weighs = |file: &str| matches!(file, "cpu.weight" | "cpu.idle");
+    file == other || weighs(file) && weighs(other)
 }
 
 /// Quota and period are one file of cgroup v2: the one that is not given is what it was.
@@ -174,6 +211,13 @@ mod tests {
         );
         let whole = json!({ "cpu": { "shares": 3, "quota": 7, "period": null }, "unified": { "a.b": "1", "c.d": "2" }, "pids": { "limit": 1 } });
         assert_eq!(config, whole);
+    }
+
+    #[test]
+    fn a_weight_is_not_set_back_beside_idleness() {
+        assert!(touches("cpu.weight", "cpu.weight"));
+        assert!(touches("cpu.weight", "cpu.idle") && touches("cpu.idle", "cpu.weight"));
+        assert!(!touches("cpu.max", "cpu.max.burst") && !touches("pids.max", "memory.oom.group"));
     }
 
     #[test]

@@ -77,6 +77,20 @@ read_back() {
     finish values
 }
 
+# systemd, told of one limit, writes the quota as it keeps it, and memory.oom.group.
+update_leaves_the_others() {
+    start others '{"cpu": {"quota": 500000, "period": 900000}, "unified": {"memory.oom.group": "1"}}' 'sleep 1000' ||
+        { check "others: starts" false; return; }
+    w update --pids-limit 50 others
+    check "update changes pids.max alone: it" equal "$(value pids.max)" 50
+    check "and not cpu.max" equal "$(value cpu.max)" "500000 900000"
+    check "nor memory.oom.group" equal "$(value memory.oom.group)" 1
+    check "an update that fails is an error" eval '! w update --cpu-idle 7 others >others.out 2>&1'
+    check "and leaves cpu.max" equal "$(value cpu.max)" "500000 900000"
+    check "and memory.oom.group" equal "$(value memory.oom.group)" 1
+    finish others
+}
+
 memory_kills() {
     start memory '{"memory": {"limit": 16777216, "swap": 16777216}}' \
         'while [ ! -e /go ]; do sleep 0.1; done; dd if=/dev/zero of=/dev/null bs=64M count=1; echo $? >/status; sleep 1000' ||
@@ -153,6 +167,7 @@ failure_leaves_nothing() {
 check "the rootfs is on the guest's disk" equal "$(stat --file-system --format=%T "$work")" ext2/ext3
 disk=$(stat --format='%Hd:%Ld' "$work")
 read_back "$disk"
+update_leaves_the_others
 memory_kills
 pids_stop_a_fork_bomb
 cpu_holds
