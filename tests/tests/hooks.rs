@@ -143,7 +143,8 @@ fn a_hook_that_hangs_is_ended_at_its_timeout() {
             let begin = Instant::now();
             let id = case.id();
             case.call_on("run", &bundle, &id).run().fails(1, &format!("error running {kind} hook #0:"));
-            assert!(begin.elapsed() < Duration::from_secs(5), "{kind}: {:?}", begin.elapsed());
+            // The hook takes 300 s, and a busy machine may take some.
+            assert!(begin.elapsed() < Duration::from_secs(50), "{kind}: {:?}", begin.elapsed());
             case.wolffia().args(["state", &id]).run().fails(1, "container does not exist");
         }
     });
