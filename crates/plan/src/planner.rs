@@ -22,14 +22,12 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
         .linux()
         .as_ref()
         .ok_or_else(|| Refusal::new("/linux", "the configuration is not one for Linux", "add `linux` with its namespaces"))?;
-    let mut not_carried_out = annotations::plan_annotations(spec)?;
-    let keeps_groups = annotations::keeps_groups(spec)?;
+    let mut recorded = annotations::plan_annotations(spec)?;
     let namespaces = namespaces::plan_namespaces(linux, host)?;
     let (ids, known_ids) = ids::plan_ids(spec, linux, &namespaces, host)?;
     let resources = resources::plan_resources(linux.resources().as_ref(), host)?;
     let Accounting { cgroup, legacy, mut resources } = cgroup::plan_cgroup(spec, linux, resources, request, host)?;
-    let mut recorded = std::mem::take(&mut resources.recorded);
-    recorded.append(&mut not_carried_out);
+    recorded.append(&mut resources.recorded);
     let rdt = rdt::plan_rdt(linux, &request.id, host)?;
     let around =
         Surroundings { request, host, namespaces: &namespaces, ids: &known_ids, cgroup: &cgroup, legacy: legacy.as_ref() };
@@ -49,18 +47,15 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
     recorded.append(&mut without_effect);
     let (layers, mut not_had) = landlock::plan_container_landlock(config, host)?;
     recorded.append(&mut not_had);
-    let confinement = (filter, layers);
     let process =
-        plan_payload(config, linux, &around, &ids, withheld_capabilities, confinement)?.map(|(process, mut without)| {
+        plan_payload(config, linux, &around, &ids, withheld_capabilities, (filter, layers))?.map(|(process, mut without)| {
             recorded.append(&mut without);
             process
         });
-    let (hostname, domainname) =
-        (name("hostname", spec.hostname(), &namespaces)?, name("domainname", spec.domainname(), &namespaces)?);
     Ok(Plan {
         bundle: request.bundle.clone(),
         annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
-        self_protection: self_protection::plan_self_protection(&ids, keeps_groups, &request.binary),
+        self_protection: self_protection::plan_self_protection(&ids, process.as_ref(), &request.binary),
         time_offsets: namespaces::plan_time_offsets(linux, &namespaces)?,
         net_devices: netdevices::plan_net_devices(linux, &namespaces, host)?,
         masked_paths: paths::plan_paths("/linux/maskedPaths", linux.masked_paths())?,
@@ -73,6 +68,8 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
         withheld_capabilities,
         devices: device_plan.devices,
         device_links: device_plan.links,
+        hostname: name("hostname", spec.hostname(), &namespaces)?,
+        domainname: name("domainname", spec.domainname(), &namespaces)?,
         namespaces,
         ids,
         cgroup,
@@ -82,8 +79,6 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
         root,
         mounts,
         mount_label,
-        hostname,
-        domainname,
         process,
         recorded,
     })

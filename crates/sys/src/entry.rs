@@ -141,7 +141,8 @@ fn is_any(word: *const u8, names: &[&[u8]]) -> bool {
 
 /// As `wolffia::protect_self` does it, which has the reasons.
 fn execute_copy(start: &Start) -> Option<Infallible> {
-    let own = Fd::open(libc::AT_FDCWD as usize, c"/proc/self/exe".as_ptr(), 0)?;
+    // SAFETY: a constant string.
+    let own = unsafe { Fd::open(libc::AT_FDCWD as usize, c"/proc/self/exe".as_ptr(), 0) }?;
     if !is_ordinary(&own)? {
         return None;
     }
@@ -155,7 +156,8 @@ fn execute_copy(start: &Start) -> Option<Infallible> {
     let mut name = MaybeUninit::<[u8; ROOM]>::uninit();
     let name = name.as_mut_ptr().cast::<u8>();
     split(layers, name, length)?;
-    let context = Fd::from(libc::SYS_fsopen, [c"overlay".as_ptr() as usize, 1, 0, 0, 0])?;
+    // SAFETY: a constant string.
+    let context = Fd(unsafe { call(libc::SYS_fsopen, [c"overlay".as_ptr() as usize, 1, 0, 0, 0]) }?);
     let set = |command: usize, key: usize, value: usize| {
         // SAFETY: key and value are null pointers or strings that outlive the call.
         unsafe { call(libc::SYS_fsconfig, [context.0, command, key, value, 0]) }
@@ -164,8 +166,10 @@ fn execute_copy(start: &Start) -> Option<Infallible> {
     set(1, c"lowerdir".as_ptr() as usize, layers as usize)?;
     set(6, 0, 0)?;
     let attributes = crate::mount::MOUNT_ATTR_RDONLY | crate::mount::MOUNT_ATTR_NOSUID | crate::mount::MOUNT_ATTR_NODEV;
-    let mount = Fd::from(libc::SYS_fsmount, [context.0, 1, attributes as usize, 0, 0])?;
-    let copy = Fd::open(mount.0, name.cast(), (libc::O_PATH | libc::O_NOFOLLOW) as usize)?;
+    // SAFETY: numbers.
+    let mount = Fd(unsafe { call(libc::SYS_fsmount, [context.0, 1, attributes as usize, 0, 0]) }?);
+    // SAFETY: `split` has put a NUL at its end.
+    let copy = unsafe { Fd::open(mount.0, name.cast(), (libc::O_PATH | libc::O_NOFOLLOW) as usize) }?;
     // A layer does not show what is mounted on it: of a binary that is bind-mounted by itself, the file below.
     if copy.number_and_size()? != own.number_and_size()? {
         return None;
@@ -220,13 +224,12 @@ fn split(path: *mut u8, name: *mut u8, length: usize) -> Option<()> {
 struct Fd(usize);
 
 impl Fd {
-    fn open(directory: usize, path: *const libc::c_char, flags: usize) -> Option<Self> {
-        Self::from(libc::SYS_openat, [directory, path as usize, flags | libc::O_CLOEXEC as usize, 0, 0])
-    }
-
-    fn from(number: libc::c_long, arguments: [usize; 5]) -> Option<Self> {
-        // SAFETY: the callers give addresses of strings that outlive the call, and numbers.
-        unsafe { call(number, arguments) }.map(Self)
+    /// # Safety
+    /// `path` is a string with a NUL at its end.
+    unsafe fn open(directory: usize, path: *const libc::c_char, flags: usize) -> Option<Self> {
+        let flags = flags | libc::O_CLOEXEC as usize;
+        // SAFETY: the caller's promise.
+        unsafe { call(libc::SYS_openat, [directory, path as usize, flags, 0, 0]) }.map(Self)
     }
 
     fn number_and_size(&self) -> Option<(u64, u64)> {

@@ -130,6 +130,7 @@ impl Restoring<'_> {
         if self.accounting.joins() {
             self.stage.act(Step::CgroupJoin, String::new, || self.accounting.join(plan, worker.pid()))?;
         }
+        // Here, because nothing of the container may run without its limits: CRIU makes its processes from now on.
         self.accounting.limit(&self.stage, plan)?;
         let mut request = how.criu.request(images, outside.work, LOG);
         request.root = restage::root_of(&place).display().to_string();

@@ -157,8 +157,12 @@ impl Limited<'_> {
 /// The writes of the limits that are kept and that `writes` leave as they are.
 fn others(mut kept: LinuxResources, writes: &[CgroupWrite], host: &Host) -> Vec<CgroupWrite> {
     kept.set_devices(None);
-    // What cannot be planned any more was changed from outside, and is not ours to set back.
-    let kept = plan_resources(Some(&kept), host).map_or_else(|_| Vec::new(), |planned| planned.writes);
+    let kept = plan_resources(Some(&kept), host).map(|planned| planned.writes).unwrap_or_else(|refusal| {
+        crate::warn(&format!(
+            "what systemd changes of the other limits is not set back, because they cannot be planned: {refusal}"
+        ));
+        Vec::new()
+    });
     kept.into_iter().filter(|one| !writes.iter().any(|write| touches(&write.file, &one.file))).collect()
 }
 
