@@ -11,7 +11,7 @@ use wolffia_cgroup::{Cgroup, CgroupError, LegacyPlace};
 use wolffia_launch::{Cause, HookState, Stage, Trace};
 use wolffia_plan::{NamespaceKind, Step};
 use wolffia_spec::documents::StateReport;
-use wolffia_state::{Dir, Operation, Phase, Record, StateError, Status, Store, allowed, process_stat, status};
+use wolffia_state::{Dir, Operation, Phase, ProcessStat, Record, StateError, Status, Store, allowed, process_stat, status};
 use wolffia_sys::pidfd::{self, ExitStatus};
 use wolffia_sys::{Errno, Pid};
 
@@ -260,7 +260,8 @@ impl Container {
 
     /// Waits until the container's first process has ended: with its status if it is a child of this process.
     pub fn wait(&self) -> Result<Option<ExitStatus>> {
-        let Some(init) = self.init()? else { return Ok(None) };
+        // Also of one that has ended already: its status waits for its parent.
+        let Some((init, _)) = process_of(&self.record)? else { return Ok(None) };
         wait_for(pidfd::wait_exit(init.as_fd(), None))?;
         match pidfd::wait(init.as_fd()) {
             Ok(status) => Ok(Some(status)),
@@ -396,14 +397,19 @@ pub(crate) fn hook_state(record: &Record<Launched>, status: &str, pid: Option<i3
 }
 
 fn init_of(record: &Record<Launched>) -> Result<Option<OwnedFd>> {
+    Ok(process_of(record)?.and_then(|(pidfd, stat)| (!stat.has_ended()).then_some(pidfd)))
+}
+
+/// The container's first process, as long as its number is its own: until its parent has taken its status.
+fn process_of(record: &Record<Launched>) -> Result<Option<(OwnedFd, ProcessStat)>> {
     let Some(pid) = Pid::from_raw(record.pid) else { return Ok(None) };
     let pidfd = match pidfd::open(pid) {
         Err(error) if error.is(Errno::ESRCH) => return Ok(None),
         other => other.map_err(|source| Error::System { act: "open the container's process", source })?,
     };
     // After the open, because only now the number cannot be given to another process any more.
-    let same = process_stat(pid)?.is_some_and(|stat| stat.start_time == record.start_time && !stat.has_ended());
-    Ok(same.then_some(pidfd))
+    let stat = process_stat(pid)?.filter(|stat| stat.start_time == record.start_time);
+    Ok(stat.map(|stat| (pidfd, stat)))
 }
 
 fn kill_all_of(record: &Record<Launched>) -> Result<()> {
