@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result, cause};
 use crate::notify::Readiness;
+use crate::processes;
 use crate::record::{Launched, report_status};
 use crate::runtime::{Runtime, parse_id};
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,7 +12,7 @@ use wolffia_cgroup::{Cgroup, CgroupError, LegacyPlace};
 use wolffia_launch::{Cause, HookState, Stage, Trace};
 use wolffia_plan::{NamespaceKind, Step};
 use wolffia_spec::documents::StateReport;
-use wolffia_state::{Dir, Operation, Phase, ProcessStat, Record, StateError, Status, Store, allowed, process_stat, status};
+use wolffia_state::{Dir, Operation, Phase, Record, StateError, Status, Store, allowed, status};
 use wolffia_sys::pidfd::{self, ExitStatus};
 use wolffia_sys::{Errno, Pid};
 
@@ -210,7 +211,7 @@ impl Container {
         }
         match self.with_cgroup(|cgroup| cgroup.processes())? {
             Some(processes) => Ok(processes),
-            None => crate::processes::of_pid_namespace(self.record.pid),
+            None => processes::of_pid_namespace(self.record.pid),
         }
     }
 
@@ -261,7 +262,7 @@ impl Container {
     /// Waits until the container's first process has ended: with its status if it is a child of this process.
     pub fn wait(&self) -> Result<Option<ExitStatus>> {
         // Also of one that has ended already: its status waits for its parent.
-        let Some((init, _)) = process_of(&self.record)? else { return Ok(None) };
+        let Some((init, _)) = processes::first_of(&self.record)? else { return Ok(None) };
         wait_for(pidfd::wait_exit(init.as_fd(), None))?;
         match pidfd::wait(init.as_fd()) {
             Ok(status) => Ok(Some(status)),
@@ -302,7 +303,7 @@ impl Container {
 
     /// A pidfd of the container's first process, if that lives.
     pub(crate) fn init(&self) -> Result<Option<OwnedFd>> {
-        init_of(&self.record)
+        processes::init_of(&self.record)
     }
 
     pub(crate) fn vanished(&self) -> Error {
@@ -396,29 +397,13 @@ pub(crate) fn hook_state(record: &Record<Launched>, status: &str, pid: Option<i3
     }
 }
 
-fn init_of(record: &Record<Launched>) -> Result<Option<OwnedFd>> {
-    Ok(process_of(record)?.and_then(|(pidfd, stat)| (!stat.has_ended()).then_some(pidfd)))
-}
-
-/// The container's first process, as long as its number is its own: until its parent has taken its status.
-fn process_of(record: &Record<Launched>) -> Result<Option<(OwnedFd, ProcessStat)>> {
-    let Some(pid) = Pid::from_raw(record.pid) else { return Ok(None) };
-    let pidfd = match pidfd::open(pid) {
-        Err(error) if error.is(Errno::ESRCH) => return Ok(None),
-        other => other.map_err(|source| Error::System { act: "open the container's process", source })?,
-    };
-    // After the open, because only now the number cannot be given to another process any more.
-    let stat = process_stat(pid)?.filter(|stat| stat.start_time == record.start_time);
-    Ok(stat.map(|stat| (pidfd, stat)))
-}
-
 fn kill_all_of(record: &Record<Launched>) -> Result<()> {
     if !is_anothers(record)?
         && let Some(cgroup) = cgroup_of(record)?
     {
         cgroup.kill_all(libc::SIGKILL)?;
     }
-    let Some(init) = init_of(record)? else { return Ok(()) };
+    let Some(init) = processes::init_of(record)? else { return Ok(()) };
     match pidfd::send_signal(init.as_fd(), libc::SIGKILL) {
         Err(error) if !error.is(Errno::ESRCH) => {
             return Err(Error::System { act: "kill the container's process", source: error });
