@@ -16,6 +16,7 @@ fn main() -> Result<()> {
         anyhow::bail!("usage: wolffia-layout PROGRAM LINKER-MAP STATIC-BUSYBOX OUTPUT-DIRECTORY");
     };
     let (program, output) = (Path::new(program), Path::new(output));
+    follow::on_one_processor()?;
     let layout = Program::of_map(Path::new(map))?;
     let mut touched = Touched::default();
     for command in commands::everyday(program, Path::new(payload))? {
