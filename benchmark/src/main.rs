@@ -3,6 +3,7 @@
 //! Nothing here links to a runtime. What is measured, and how, is told in docs/performance.md.
 
 mod bundle;
+mod calls;
 mod chart;
 mod contestant;
 mod counts;
@@ -29,6 +30,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let done = match Options::parse().act {
         Act::Compare(options) => compare(&options).map(|()| true),
+        Act::Calls(options) => calls::show(&options).map(|()| true),
         Act::Instructions(options) => instructions::gate(&options),
         Act::Trace { unit, words } => trace::trace(unit, &words).map(trace::Traced::print).map(|()| true),
     };

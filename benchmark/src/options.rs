@@ -17,6 +17,8 @@ pub struct Options {
 pub enum Act {
     /// Measure runtimes, taking turns
     Compare(Compare),
+    /// Show where the processors' time of `run` goes, call by call; as root, with perf
+    Calls(Calls),
     /// Count the instructions of every command of wolffia, and hold them against a file
     Instructions(Instructions),
     /// Follow one command of the floor program: what this program starts for each of them
@@ -58,6 +60,19 @@ pub struct Compare {
     /// Write a chart of the medians to this file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Calls {
+    /// The runtimes: [NAME=]PROGRAM, a path or a name to find in PATH
+    #[arg(required = true, value_name = "RUNTIME")]
+    pub runtimes: Vec<String>,
+    /// What the runtimes see at /sys/fs/cgroup
+    #[arg(long, value_enum, default_value_t = View::AsIs)]
+    pub view: View,
+    /// How many containers each of them runs
+    #[arg(long, default_value_t = 300)]
+    pub rounds: usize,
 }
 
 #[derive(Debug, Args)]

@@ -123,7 +123,7 @@ impl Tracer {
     /// Until the first process ends, whose life this loop waits for.
     fn follow(&mut self) -> io::Result<()> {
         loop {
-            match waitpid(None, Some(WaitPidFlag::__WALL))? {
+            match waitpid(None, Some(WaitPidFlag::__WALL)).map_err(not_waited)? {
                 WaitStatus::Exited(pid, status) => {
                     if self.is_last(pid, status) {
                         return Ok(());
@@ -185,6 +185,14 @@ impl Tracer {
             ptrace::detach(pid, None)?;
         }
         Ok(())
+    }
+}
+
+/// Go's threads change their ids by a real-time signal to each (setxid of glibc).
+fn not_waited(error: Errno) -> io::Error {
+    match error {
+        Errno::EINVAL => io::Error::other("it uses real-time signals, for which nix has no name: it cannot be followed"),
+        other => other.into(),
     }
 }
 

@@ -1,8 +1,7 @@
 //! The container's terminal: a pseudo-terminal of its own devpts, shown as /dev/console, its master handed to the caller.
 
-use crate::devices;
 use crate::failure::Cause;
-use crate::host_dev::HostDev;
+use crate::host_dev::Places;
 use std::os::fd::{AsFd, OwnedFd};
 use wolffia_plan::Terminal;
 use wolffia_sys::fd::{self, OFlags};
@@ -38,9 +37,9 @@ pub fn open(root: &Root, terminal: &Terminal) -> Result<Console, Cause> {
 impl Console {
     /// Shows the terminal as /dev/console. The mount is made from the open descriptor: the path of the slave might be swapped
     /// (CVE-2025-52565), and so might /dev/console itself (CVE-2026-88264).
-    pub fn show(&self, root: &Root, host: &HostDev) -> Result<(), Cause> {
+    pub fn show(&self, places: &mut Places<'_>) -> Result<(), Cause> {
         let tree = mount::open_tree(self.slave.as_fd(), "", OpenTree { clone: true, ..OpenTree::of_descriptor() })?;
-        let target = devices::target(root, host, "dev/console", 0o620).map_err(|cause| cause.context("/dev/console"))?;
+        let target = places.target("dev/console", 0o620).map_err(|cause| cause.context("/dev/console"))?;
         Ok(mount::move_mount(tree.as_fd(), target.as_fd())?)
     }
 

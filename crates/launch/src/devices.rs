@@ -1,7 +1,7 @@
 //! Device nodes and the links in /dev, all through the root's descriptor (CVE-2026-41579: an image may bring `/dev` as a link).
 
 use crate::failure::Cause;
-use crate::host_dev::{HostDev, untouched};
+use crate::host_dev::{Places, untouched};
 use std::os::fd::{AsFd, OwnedFd};
 use wolffia_plan::{Device, DeviceHow, DeviceKind, DeviceLink};
 use wolffia_sys::Errno;
@@ -11,33 +11,30 @@ use wolffia_sys::mount::{self, OpenTree};
 use wolffia_sys::root::Root;
 
 /// Makes or binds one node.
-pub fn create(root: &Root, host: &HostDev, device: &Device) -> Result<(), Cause> {
+pub fn create<'a>(places: &mut Places<'a>, device: &'a Device) -> Result<(), Cause> {
+    let root = places.root;
     match device.how {
         DeviceHow::Make { kind, major, minor, mode, uid, gid } => {
-            let Some((place, name)) = host.place(root, device.path.relative())? else {
+            let Some((place, name)) = places.of(device.path.relative())? else {
                 return must_match(root, device, kind, (major, minor)).map_err(|cause| match Errno(cause.errno) {
                     Errno::ENOENT => untouched(),
                     _ => cause,
                 });
             };
-            let node = match place.mknod(name, file_kind(kind), (major, minor), mode) {
-                Err(error) if error.is(Errno::EEXIST) => {
-                    must_match(root, device, kind, (major, minor))?;
-                    return Ok(());
-                }
-                made => made?,
-            };
-            // Of a device node, unlike of a program, chown clears no bit.
-            Ok(fd::fchown(node.as_fd(), uid, gid)?)
+            match place.mknod(name, file_kind(kind), (major, minor), mode, (uid, gid)) {
+                Err(error) if error.is(Errno::EEXIST) => must_match(root, device, kind, (major, minor)),
+                made => Ok(made?),
+            }
         }
-        DeviceHow::Bind { kind, major, minor } => bind(root, host, device, kind, (major, minor)),
+        DeviceHow::Bind { kind, major, minor } => bind(places, device, kind, (major, minor)),
     }
 }
 
 /// Makes one link in /dev. What an image brings stays, but for `ptmx`, which has to lead to the container's own devpts. The host's
 /// does: a node there opens the devpts beside it.
-pub fn link(root: &Root, host: &HostDev, link: &DeviceLink) -> Result<(), Cause> {
-    let Some((place, name)) = host.place(root, link.path.relative())? else {
+pub fn link<'a>(places: &mut Places<'a>, link: &'a DeviceLink) -> Result<(), Cause> {
+    let root = places.root;
+    let Some((place, name)) = places.of(link.path.relative())? else {
         return match root.resolve(link.path.relative(), OFlags::NOFOLLOW) {
             Err(error) if error.is(Errno::ENOENT) => Err(untouched()),
             found => Ok(found.map(drop)?),
@@ -64,26 +61,18 @@ pub fn host_null() -> Result<OwnedFd, Cause> {
     Ok(tree)
 }
 
-fn bind(root: &Root, host: &HostDev, device: &Device, kind: DeviceKind, number: (u32, u32)) -> Result<(), Cause> {
+fn bind<'a>(places: &mut Places<'a>, device: &'a Device, kind: DeviceKind, number: (u32, u32)) -> Result<(), Cause> {
     let options = OpenTree { clone: true, ..OpenTree::default() };
     let tree = mount::open_tree(file::CWD, device.path.as_str(), options)?;
     if !matches(&fd::stat(tree.as_fd())?, kind, number) {
         return Err(format!("the host's {} is not the device {}:{}", device.path, number.0, number.1).into());
     }
-    if must_match(root, device, kind, number).is_ok() {
+    if must_match(places.root, device, kind, number).is_ok() {
         // The same device is there already: the host's /dev is the container's.
         return Ok(());
     }
-    let target = target(root, host, device.path.relative(), 0o666)?;
+    let target = places.target(device.path.relative(), 0o666)?;
     Ok(mount::move_mount(tree.as_fd(), target.as_fd())?)
-}
-
-/// What a node is mounted on: what is there, or a new file.
-pub fn target(root: &Root, host: &HostDev, path: &str, mode: u32) -> Result<OwnedFd, Cause> {
-    match root.resolve(path, OFlags::empty()) {
-        Err(error) if error.is(Errno::ENOENT) && host.place(root, path)?.is_none() => Err(untouched()),
-        _ => Ok(root.make_file(path, mode)?),
-    }
 }
 
 /// config-linux.md, Devices: a file that exists and does not match is an error.

@@ -2,7 +2,7 @@
 //! another mount of devtmpfs, and what is made there is made for the whole machine. So no node, link or file is.
 
 use crate::failure::Cause;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use wolffia_sys::Errno;
 use wolffia_sys::fd::{self, OFlags};
 use wolffia_sys::root::Root;
@@ -30,6 +30,11 @@ impl HostDev {
         Ok(Self(Some(Identity { device: dev.dev, inode: dev.ino, whole })))
     }
 
+    /// Where new files of `root` go.
+    pub fn places<'a>(&'a self, root: &'a Root) -> Places<'a> {
+        Places { host: self, root, last: None }
+    }
+
     /// The directory for a new file at `path`, made where it is missing, and the file's name in it. `None` in the host's /dev.
     pub fn place<'a>(&self, root: &Root, path: &'a str) -> Result<Option<(Root, &'a str)>, Cause> {
         let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
@@ -50,6 +55,34 @@ impl HostDev {
         let Some(dev) = &self.0 else { return Ok(false) };
         let stat = fd::stat(directory)?;
         Ok(stat.dev == dev.device && (dev.whole || stat.ino == dev.inode))
+    }
+}
+
+/// The directories of new files, each looked up once when its files come one after the other, as those of /dev do.
+#[derive(Debug)]
+pub struct Places<'a> {
+    host: &'a HostDev,
+    pub root: &'a Root,
+    last: Option<(&'a str, Option<Root>)>,
+}
+
+impl<'a> Places<'a> {
+    /// As [`HostDev::place`].
+    pub fn of(&mut self, path: &'a str) -> Result<Option<(&Root, &'a str)>, Cause> {
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        if self.last.as_ref().is_none_or(|(last, _)| *last != above) {
+            let place = self.host.place(self.root, path)?;
+            self.last = Some((above, place.map(|(directory, _)| directory)));
+        }
+        Ok(self.last.as_ref().and_then(|(_, directory)| directory.as_ref()).map(|directory| (directory, name)))
+    }
+
+    /// What a node is mounted on: what is there, or a new file.
+    pub fn target(&mut self, path: &'a str, mode: u32) -> Result<OwnedFd, Cause> {
+        match self.root.resolve(path, OFlags::empty()) {
+            Err(error) if error.is(Errno::ENOENT) && self.of(path)?.is_none() => Err(untouched()),
+            _ => Ok(self.root.make_file(path, mode)?),
+        }
     }
 }
 

@@ -141,18 +141,19 @@ impl Init<'_> {
             let mounted = stage.act(Step::Mount, what, || mounts::apply(&root, mount, prepared.source(mount)))?;
             made.push((mount, Root::from(mounted)));
         }
+        let mut places = host_dev.places(&root);
         for device in &plan.devices {
-            stage.act(Step::Devices, || device.path.to_string(), || devices::create(&root, &host_dev, device))?;
+            stage.act(Step::Devices, || device.path.to_string(), || devices::create(&mut places, device))?;
         }
         for link in &plan.device_links {
-            stage.act(Step::DeviceLinks, || link.path.to_string(), || devices::link(&root, &host_dev, link))?;
+            stage.act(Step::DeviceLinks, || link.path.to_string(), || devices::link(&mut places, link))?;
         }
         let terminal = plan.process.as_ref().and_then(|process| process.terminal.as_ref());
         let console = match terminal {
             None => None,
             Some(terminal) => Some(stage.act(Step::Console, String::new, || -> Result<Console, Cause> {
                 let console = console::open(&root, terminal)?;
-                console.show(&root, &host_dev)?;
+                console.show(&mut places)?;
                 hand_over(channel, console)
             })?),
         };

@@ -12,7 +12,8 @@ use std::path::PathBuf;
 /// Optional texts that are empty (`"path": ""` in a namespace) are absent here, as Go's callers mean them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    pub spec: oci::Spec,
+    /// Boxed, because it is large: each function that hands it on would have a copy on its stack.
+    pub spec: Box<oci::Spec>,
     /// What the configuration says beyond the types of `oci-spec`.
     pub extra: Extra,
 }
@@ -62,10 +63,10 @@ impl Config {
     /// # Errors
     /// No JSON, a property of the wrong type or with a value that the specification does not define.
     pub fn parse(bytes: &[u8]) -> Result<Config, ConfigError> {
-        let mut config: Config = match serde_json::from_slice::<oci::Spec>(bytes) {
+        let mut config: Config = match serde_json::from_slice::<Box<oci::Spec>>(bytes) {
             Ok(spec) if !may_have_lost_something(&spec) => spec.into(),
             Ok(_) | Err(_) => {
-                let (spec, extra) = parse_mended::<oci::Spec>(bytes, mend::config)?;
+                let (spec, extra) = parse_mended::<Box<oci::Spec>>(bytes, mend::config)?;
                 Config { extra, ..spec.into() }
             }
         };
@@ -92,8 +93,8 @@ impl ProcessConfig {
     }
 }
 
-impl From<oci::Spec> for Config {
-    fn from(mut spec: oci::Spec) -> Self {
+impl From<Box<oci::Spec>> for Config {
+    fn from(mut spec: Box<oci::Spec>) -> Self {
         drop_empty_texts(&mut spec);
         Self { spec, extra: Extra::default() }
     }

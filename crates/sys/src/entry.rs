@@ -25,6 +25,8 @@ macro_rules! entry {
         // The registers are handed on as the kernel gave them: rdx is for `_start` (System V ABI, "Process Initialization").
         #[cfg(target_arch = "x86_64")]
         ::core::arch::global_asm!(
+            // A section of its own, which the linker can put where it is wanted.
+            ".pushsection .text.wolffia_entry,\"ax\",@progbits",
             ".globl wolffia_entry",
             "wolffia_entry:",
             "mov rbx, rsp",
@@ -35,6 +37,7 @@ macro_rules! entry {
             "mov rsp, rbx",
             "mov rdx, r12",
             "jmp _start",
+            ".popsection",
             before = sym before_libc
         );
     };

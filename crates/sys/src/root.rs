@@ -110,13 +110,13 @@ impl Root {
     /// Makes a symbolic link at `path`, with all directories that are missing above it. `EEXIST` if anything is there.
     pub fn symlink(&self, target: &str, path: &str) -> Result<()> {
         let (above, name) = split(path)?;
-        let parent = self.make_dirs(above, PARENT_MODE)?;
+        let parent = self.parent(above, |above| self.make_dirs(above, PARENT_MODE))?;
         rx::symlinkat(target, &parent, name).call("symlinkat", || format!("{target:?}, rootfs, {path:?}"))
     }
 
-    /// Makes a device node or a pipe at `path` with exactly these permission bits, and all directories that are missing
-    /// above it. `dev` is major and minor. `EEXIST` if anything is there. Returns an `O_PATH` handle on the node.
-    pub fn mknod(&self, path: &str, kind: FileKind, dev: (u32, u32), mode: u32) -> Result<OwnedFd> {
+    /// Makes a device node or a pipe at `path` with exactly these permission bits and this owner (uid and gid), and all directories
+    /// that are missing above it. `dev` is major and minor. `EEXIST` if anything is there.
+    pub fn mknod(&self, path: &str, kind: FileKind, dev: (u32, u32), mode: u32, owner: (u32, u32)) -> Result<()> {
         let args = || format!("rootfs, {path:?}, {kind:?}, {}:{}", dev.0, dev.1);
         let file_type = match kind {
             FileKind::Char => FileType::CharacterDevice,
@@ -125,7 +125,7 @@ impl Root {
             _ => return Err(Error::new("mknodat", args(), Errno::EINVAL)),
         };
         let (above, name) = split(path)?;
-        let parent = self.make_dirs(above, PARENT_MODE)?;
+        let parent = self.parent(above, |above| self.make_dirs(above, PARENT_MODE))?;
         let number = rx::makedev(dev.0, dev.1);
         rx::mknodat(&parent, name, file_type, Mode::from_bits_truncate(mode), number).call("mknodat", args)?;
         let node = fd::openat(&parent, name, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
@@ -137,20 +137,24 @@ impl Root {
         if stat.mode != mode {
             fd::fchmod(&node, mode)?;
         }
-        Ok(node)
+        // Of a device node, unlike of a program, chown clears no bit.
+        if (stat.uid, stat.gid) != owner {
+            fd::fchown(&node, owner.0, owner.1)?;
+        }
+        Ok(())
     }
 
     /// Removes what is at `path`, which must not be a directory. A symbolic link at its end is removed itself.
     pub fn unlink(&self, path: &str) -> Result<()> {
         let (above, name) = split(path)?;
-        let parent = self.resolve(above, OFlags::DIRECTORY)?;
+        let parent = self.parent(above, |above| self.resolve(above, OFlags::DIRECTORY))?;
         rx::unlinkat(&parent, name, rx::AtFlags::empty()).call("unlinkat", || format!("rootfs, {path:?}"))
     }
 
     /// Where the symbolic link at `path` points to. `EINVAL` if it is none.
     pub fn read_link(&self, path: &str) -> Result<PathBuf> {
         let (above, name) = split(path)?;
-        let parent = self.resolve(above, OFlags::DIRECTORY)?;
+        let parent = self.parent(above, |above| self.resolve(above, OFlags::DIRECTORY))?;
         let target = rx::readlinkat(&parent, name, Vec::new()).call("readlinkat", || format!("rootfs, {path:?}"))?;
         Ok(OsString::from_vec(target.into_bytes()).into())
     }
@@ -188,6 +192,11 @@ impl Root {
         Ok(done.join("/"))
     }
 
+    /// The directory at `above`, opened by `open` unless it is the root itself, which is open.
+    fn parent<'a>(&'a self, above: &str, open: impl FnOnce(&str) -> Result<OwnedFd>) -> Result<Parent<'a>> {
+        if above.is_empty() { Ok(Parent::Root(self.as_fd())) } else { open(above).map(Parent::Below) }
+    }
+
     fn open_in_root(&self, path: &str, flags: OFlags) -> Result<OwnedFd> {
         let name = if path.is_empty() { "." } else { path };
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
@@ -198,6 +207,20 @@ impl Root {
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) if tries < TRIES => {}
                 outcome => return outcome.call("openat2", || format!("rootfs, {path:?}, {flags:?}, {resolve:?}")),
             }
+        }
+    }
+}
+
+enum Parent<'a> {
+    Root(BorrowedFd<'a>),
+    Below(OwnedFd),
+}
+
+impl AsFd for Parent<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Parent::Root(directory) => *directory,
+            Parent::Below(directory) => directory.as_fd(),
         }
     }
 }

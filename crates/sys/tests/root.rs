@@ -15,6 +15,11 @@ use wolffia_sys::fd::{self, FileKind, OFlags};
 use wolffia_sys::root::Root;
 use wolffia_sys::{Errno, Error};
 
+/// Who this test is.
+fn own() -> (u32, u32) {
+    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+}
+
 /// A root directory and, beside it, a directory that nothing may reach.
 struct Jail {
     scratch: Scratch,
@@ -150,7 +155,7 @@ fn what_a_dangling_link_names_is_made_inside() {
         let made = jail.root.make_dirs("link/x", 0o755).unwrap();
         assert!(same(&made, &jail.inside(lands.join("x").to_str().unwrap())), "{target}");
         refused(jail.root.symlink("x", "link"), &[Errno::EEXIST]);
-        refused(jail.root.mknod("link", FileKind::Fifo, (0, 0), 0o600), &[Errno::EEXIST]);
+        refused(jail.root.mknod("link", FileKind::Fifo, (0, 0), 0o600, own()), &[Errno::EEXIST]);
         jail.assert_nothing_outside();
         jail.root.unlink("link").unwrap();
         symlink(format!("{target}-file"), jail.inside("link")).unwrap();
@@ -190,7 +195,7 @@ fn opening_never_makes_and_never_blocks() {
     let jail = Jail::new();
     refused(jail.root.open_file("x", OFlags::WRONLY | OFlags::CREATE), &[Errno::EINVAL]);
     refused(jail.root.open_file("", OFlags::WRONLY | OFlags::TMPFILE), &[Errno::EINVAL]);
-    jail.root.mknod("pipe", FileKind::Fifo, (0, 0), 0o622).unwrap();
+    jail.root.mknod("pipe", FileKind::Fifo, (0, 0), 0o622, own()).unwrap();
     assert_eq!(fs::metadata(jail.inside("pipe")).unwrap().permissions().mode() & 0o777, 0o622, "the umask does not apply");
     let before = Instant::now();
     let pipe = jail.root.open_file("pipe", OFlags::RDONLY).unwrap();
@@ -207,15 +212,13 @@ fn device_nodes_are_what_they_should_be() {
         return;
     }
     let jail = Jail::new();
-    let node = jail.root.mknod("dev/null", FileKind::Char, (1, 3), 0o666).unwrap();
-    let stat = fd::stat(&node).unwrap();
-    assert_eq!((stat.kind, stat.rdev, stat.mode), (FileKind::Char, (1, 3), 0o666));
-    fd::fchown(&node, 1000, 1001).unwrap();
+    jail.root.mknod("dev/null", FileKind::Char, (1, 3), 0o666, (1000, 1001)).unwrap();
     let stat = fd::path_stat(jail.inside("dev/null")).unwrap();
+    assert_eq!((stat.kind, stat.rdev, stat.mode), (FileKind::Char, (1, 3), 0o666));
     assert_eq!((stat.uid, stat.gid), (1000, 1001));
-    refused(jail.root.mknod("dev/null", FileKind::Char, (1, 3), 0o666), &[Errno::EEXIST]);
-    refused(jail.root.mknod("dev/dir", FileKind::Directory, (0, 0), 0o666), &[Errno::EINVAL]);
-    jail.root.mknod("dev/loop", FileKind::Block, (7, 0), 0o600).unwrap();
+    refused(jail.root.mknod("dev/null", FileKind::Char, (1, 3), 0o666, own()), &[Errno::EEXIST]);
+    refused(jail.root.mknod("dev/dir", FileKind::Directory, (0, 0), 0o666, own()), &[Errno::EINVAL]);
+    jail.root.mknod("dev/loop", FileKind::Block, (7, 0), 0o600, own()).unwrap();
     assert!(fs::metadata(jail.inside("dev/loop")).unwrap().file_type().is_block_device());
     jail.root.symlink("/proc/self/fd", "dev/fd").unwrap();
     assert_eq!(fs::read_link(jail.inside("dev/fd")).unwrap(), Path::new("/proc/self/fd"));

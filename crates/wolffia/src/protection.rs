@@ -11,6 +11,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use wolffia_plan::{Plan, SelfProtection};
 use wolffia_sys::fd::{self, OFlags};
 use wolffia_sys::mount::{FsContext, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
@@ -21,6 +22,9 @@ const OVERLAY_MAGIC: u64 = 0x794c_7630;
 /// `f_type` of file systems that have no way to write, whatever the flags of a mount: squashfs and EROFS. Many hosts that are made
 /// to run containers have their programs on one.
 const WITHOUT_WRITING: [u64; 2] = [0x7371_7368, 0xe0f5_e1e2];
+
+/// Set once this program was seen to run from such a copy, which stays so.
+static PROTECTED: OnceLock<()> = OnceLock::new();
 
 /// Executes this program again from a protected copy, unless it runs from one, or nobody who could be in a container may write it.
 /// Call it first in `main`, before anything is opened. Returns if there is nothing to do.
@@ -75,13 +79,16 @@ fn execute_copy(own: &OwnedFd) -> Result<()> {
 pub(crate) fn require(plan: &Plan) -> Result<()> {
     match plan.self_protection {
         SelfProtection::NotWritable => Ok(()),
-        SelfProtection::Sealed if is_protected(&open_own()?)? => Ok(()),
+        SelfProtection::Sealed if PROTECTED.get().is_some() || is_protected(&open_own()?)? => Ok(()),
         SelfProtection::Sealed => Err(Error::Unprotected),
     }
 }
 
 /// The same for `exec`, whose plan is only of a process: whoever may have made the container could write the binary.
 pub(crate) fn require_sealed_for(launched: &Launched) -> Result<()> {
+    if PROTECTED.get().is_some() {
+        return Ok(());
+    }
     let own = open_own()?;
     let stat = fd::stat(&own).map_err(failed("look at the own binary"))?;
     let mapped = launched
@@ -100,11 +107,16 @@ fn open_own() -> Result<OwnedFd> {
 }
 
 fn is_protected(own: &OwnedFd) -> Result<bool> {
-    if memfd::is_sealed(own).unwrap_or(false) {
-        return Ok(true);
+    let magic = || fd::fs_magic(own).map_err(failed("look at the own binary"));
+    let protected = memfd::is_sealed(own).unwrap_or(false)
+        || match magic()? {
+            OVERLAY_MAGIC => !is_reachable(own)?,
+            magic => WITHOUT_WRITING.contains(&magic),
+        };
+    if protected {
+        PROTECTED.get_or_init(|| ());
     }
-    let magic = fd::fs_magic(own).map_err(failed("look at the own binary"))?;
-    Ok(WITHOUT_WRITING.contains(&magic) || magic == OVERLAY_MAGIC && !is_reachable(own)?)
+    Ok(protected)
 }
 
 /// Whether the binary's path leads to it. Ours lies in an overlay that is mounted nowhere; an overlay with a mount point is

@@ -34,7 +34,7 @@ pub fn everyday(program: &Path, payload: &Path) -> Result<Vec<Everyday>> {
     let plain = bundle(program, payload, &directory.join("plain"), &["/busybox", "true"], &[])?;
     let waits = bundle(program, payload, &directory.join("waits"), &["/busybox", "sleep", "1000"], &[])?;
     let filter = bundle(program, payload, &directory.join("filter"), &["/busybox", "true"], &["--seccomp"])?;
-    let root = directory.join("state");
+    let (root, pid_file) = (directory.join("state"), directory.join("pid"));
     let call = |words: &[&OsStr]| {
         let start = [program.as_os_str(), OsStr::new("--root"), root.as_os_str()];
         Everyday(start.iter().chain(words).map(|word| (*word).to_owned()).collect())
@@ -43,7 +43,15 @@ pub fn everyday(program: &Path, payload: &Path) -> Result<Vec<Everyday>> {
     let made = |act: &str, bundle: &Path, id: &str| call(&[act, "--bundle", &bundle.to_string_lossy(), id].map(OsStr::new));
     Ok(vec![
         made("run", &plain, "layout-plain"),
-        made("create", &waits, "layout-waits"),
+        // As engines do it.
+        call(&[
+            OsStr::new("create"),
+            "--bundle".as_ref(),
+            waits.as_ref(),
+            "--pid-file".as_ref(),
+            pid_file.as_ref(),
+            "layout-waits".as_ref(),
+        ]),
         words("state layout-waits"),
         words("start layout-waits"),
         words("exec layout-waits /busybox true"),
@@ -67,6 +75,12 @@ fn bundle(program: &Path, payload: &Path, directory: &Path, args: &[&str], spec:
     let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&file)?)?;
     config["process"]["terminal"] = false.into();
     config["process"]["args"] = args.into();
-    std::fs::write(&file, serde_json::to_vec(&config)?)?;
+    if spec.is_empty() {
+        // Some engines write spaces, and some know no cgroup namespace.
+        config["linux"]["namespaces"].as_array_mut().context("no namespaces")?.retain(|namespace| namespace["type"] != "cgroup");
+        std::fs::write(&file, serde_json::to_vec_pretty(&config)?)?;
+    } else {
+        std::fs::write(&file, serde_json::to_vec(&config)?)?;
+    }
     Ok(directory.to_owned())
 }

@@ -15,11 +15,14 @@ use std::collections::{HashMap, HashSet};
 /// Addresses that everyday commands touch. The program is not relocated, so they are the file's.
 #[derive(Debug, Default)]
 pub struct Touched {
-    /// Of instructions, in the order of their first execution.
-    pub executed: Vec<u64>,
+    /// The command that is followed now: a bit.
+    pub command: u64,
+    /// Of instructions, in the order of their first execution, with the bits of the commands that executed them.
+    pub executed: Vec<(u64, u64)>,
     /// Of data that was read or written.
     pub read: HashSet<u64>,
-    decoded: HashMap<u64, Instruction>,
+    /// With their places in `executed`.
+    decoded: HashMap<u64, (usize, Instruction)>,
 }
 
 /// Longer than any instruction (Intel SDM 2.3.11), in words of ptrace.
@@ -99,7 +102,10 @@ impl Touched {
     fn at(&mut self, pid: Pid) {
         let Ok(registers) = ptrace::getregs(pid) else { return };
         let instruction = match self.decoded.get(&registers.rip) {
-            Some(known) => *known,
+            Some((place, known)) => {
+                self.executed[*place].1 |= self.command;
+                *known
+            }
             None => {
                 let mut bytes = Vec::new();
                 for word in 0..WORDS {
@@ -108,8 +114,8 @@ impl Touched {
                     bytes.extend(part.to_ne_bytes());
                 }
                 let decoded = Decoder::with_ip(64, &bytes, registers.rip, DecoderOptions::NONE).decode();
-                self.executed.push(registers.rip);
-                self.decoded.insert(registers.rip, decoded);
+                self.decoded.insert(registers.rip, (self.executed.len(), decoded));
+                self.executed.push((registers.rip, self.command));
                 decoded
             }
         };

@@ -19,11 +19,12 @@ fn main() -> Result<()> {
     follow::on_one_processor()?;
     let layout = Program::of_map(Path::new(map))?;
     let mut touched = Touched::default();
-    for command in commands::everyday(program, Path::new(payload))? {
+    for (number, command) in commands::everyday(program, Path::new(payload))?.iter().enumerate() {
         eprintln!("{}", command.name());
-        follow::command(&command, &mut touched).with_context(|| command.name())?;
+        touched.command = 1 << number;
+        follow::command(command, &mut touched).with_context(|| command.name())?;
     }
-    let functions = layout.functions(&touched.executed);
+    let functions = layout.functions(&touched);
     let constants = layout.linker_script(&touched.read, &functions);
     let write = |name: &str, text: String| std::fs::write(output.join(name), text).with_context(|| name.to_owned());
     write("functions.txt", functions.iter().map(|name| format!("{name}\n")).collect())?;
