@@ -48,7 +48,8 @@ fn execute_traced(words: Words) -> ! {
 
 /// The payload of a container whose runtime has to wait for it.
 fn linger() -> ! {
-    const MILLISECONDS: usize = 300;
+    // Longer than a runtime that is stepped takes until it waits for the payload.
+    const MILLISECONDS: usize = 3000;
     kernel::sleep(MILLISECONDS);
     exit(0)
 }

@@ -20,7 +20,7 @@ const FREQUENCY: u32 = 20_000;
 /// Time that perf gets to begin.
 const BEGIN_LIMIT: Duration = Duration::from_secs(10);
 /// Microseconds below which a call has no row of its own.
-const LEAST: f64 = 5.0;
+const LEAST: f64 = 20.0;
 
 const USER: &str = "in user mode";
 const FAULT: &str = "page faults";

@@ -34,7 +34,7 @@ fn refusal(document: &Value) -> ConfigError {
 fn the_plain_case_is_what_oci_spec_reads() {
     let document = minimal();
     let config = parse(&document);
-    assert_eq!(config, Config::from(serde_json::from_value::<Spec>(document).unwrap()));
+    assert_eq!(config, Config::from(Box::new(serde_json::from_value::<Spec>(document).unwrap())));
     assert!(config.extra.unknown_capabilities.is_empty());
 }
 

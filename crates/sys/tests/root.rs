@@ -306,7 +306,7 @@ fn a_race_for_links_and_pipes_stays_inside() {
     let jail = trapped("../outside");
     let outcome = race(&jail, |round| {
         jail.root.symlink("x", &format!("victim/l{round}"))?;
-        jail.root.mknod(&format!("victim/p{round}"), FileKind::Fifo, (0, 0), 0o600).map(drop)
+        jail.root.mknod(&format!("victim/p{round}"), FileKind::Fifo, (0, 0), 0o600, own())
     });
     println!("{outcome:?}");
     jail.assert_nothing_outside();

@@ -7,6 +7,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// Longer than a runtime that is stepped takes until it waits for the payload, beside which it shuts itself in then.
+const LINGER: [&str; 3] = ["/busybox", "sleep", "3"];
+
 /// One of them.
 #[derive(Debug)]
 pub struct Everyday(Vec<OsString>);
@@ -31,7 +34,7 @@ impl Everyday {
 /// Makes the bundles below a directory for temporary files, and lists the commands in an order that works.
 pub fn everyday(program: &Path, payload: &Path) -> Result<Vec<Everyday>> {
     let directory = std::env::temp_dir().join(format!("wolffia-layout-{}", std::process::id()));
-    let plain = bundle(program, payload, &directory.join("plain"), &["/busybox", "true"], &[])?;
+    let plain = bundle(program, payload, &directory.join("plain"), &LINGER, &[])?;
     let waits = bundle(program, payload, &directory.join("waits"), &["/busybox", "sleep", "1000"], &[])?;
     let filter = bundle(program, payload, &directory.join("filter"), &["/busybox", "true"], &["--seccomp"])?;
     let (root, pid_file) = (directory.join("state"), directory.join("pid"));
@@ -54,14 +57,14 @@ pub fn everyday(program: &Path, payload: &Path) -> Result<Vec<Everyday>> {
         ]),
         words("state layout-waits"),
         words("start layout-waits"),
-        words("exec layout-waits /busybox true"),
+        words("exec layout-waits /busybox sleep 3"),
         words("kill layout-waits KILL"),
         words("delete --force layout-waits"),
         made("run", &filter, "layout-filter"),
         words("list --quiet"),
         words("--version"),
         words("features"),
-        words("sandbox -- /bin/true"),
+        words("sandbox -- /bin/sleep 3"),
     ])
 }
 
