@@ -88,7 +88,7 @@ impl Subcommand for Sandbox {
             terminal: if terminal { Terminal::Kept(kept.clone()) } else { Terminal::None },
             ..CreateOptions::default()
         };
-        let bundle = Bundle::of_text("/".as_ref(), configuration.to_string().into_bytes())?;
+        let bundle = Bundle::of_text("/".as_ref(), serde_json::to_vec(&configuration)?)?;
         let foreground = Foreground::begin()?;
         let id = format!("sandbox-{}", std::process::id());
         let (container, running) = global.runtime()?.run(&id, &bundle, &options)?;
