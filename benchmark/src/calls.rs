@@ -8,17 +8,14 @@ use crate::launcher::Launcher;
 use crate::options::Calls;
 use crate::rounds::{Bundles, id, make_state, progress, run};
 use crate::stage::{Caller, Stage};
-use rustix::process::{Pid, Signal, kill_process};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 /// Looks in a second, on each processor.
 const FREQUENCY: u32 = 20_000;
-/// Time that perf gets to begin.
-const BEGIN_LIMIT: Duration = Duration::from_secs(10);
 /// Microseconds below which a call has no row of its own.
 const LEAST: f64 = 20.0;
 
@@ -54,28 +51,35 @@ pub fn show(options: &Calls) -> io::Result<()> {
 
 fn look(rounds: usize, contestant: &Contestant, caller: &Caller, bundles: &Bundles, launcher: &Launcher) -> io::Result<Spent> {
     let data = caller.folder.join("perf.data");
-    let mut perf = Command::new("perf");
-    perf.args(["record", "--quiet", "--all-cpus", "--event", "cpu-clock", "--freq", &FREQUENCY.to_string(), "-g", "--output"]);
-    let started = perf.arg(&data).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-    let mut perf = started.map_err(|error| io::Error::other(format!("perf (Debian: linux-perf): {error}")))?;
-    let done = await_file(&data).and_then(|()| runs(rounds, contestant, caller, bundles, launcher));
-    // It writes its last looks at this signal, and ends.
-    kill_process(Pid::from_child(&perf), Signal::INT)?;
-    perf.wait()?;
+    let mut perf = begin(&data)?;
+    let done = runs(rounds, contestant, caller, bundles, launcher);
+    // At the end of its input `cat` ends, and with it perf.
+    drop(perf.stdin.take());
+    let status = perf.wait()?;
     done?;
+    if !status.success() {
+        return Err(io::Error::other(format!("perf record ended with {status}")));
+    }
     let comm = contestant.program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     read(&data, &comm, 1e6 / f64::from(FREQUENCY) / rounds as f64)
 }
 
-fn await_file(data: &Path) -> io::Result<()> {
-    let end = Instant::now() + BEGIN_LIMIT;
-    while !data.exists() {
-        if Instant::now() > end {
-            return Err(io::Error::other(format!("perf record has not begun within {BEGIN_LIMIT:?}")));
+/// Looks at everything while `cat` runs, which perf starts when it is ready: its answer says that the looking has begun.
+fn begin(data: &Path) -> io::Result<Child> {
+    let mut perf = Command::new("perf");
+    perf.args(["record", "--quiet", "--all-cpus", "--event", "cpu-clock", "--freq", &FREQUENCY.to_string(), "-g", "--output"]);
+    perf.arg(data).args(["--", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut perf = perf.spawn().map_err(|error| io::Error::other(format!("perf (Debian: linux-perf): {error}")))?;
+    let (Some(to), Some(from)) = (perf.stdin.as_mut(), perf.stdout.as_mut()) else {
+        return Err(io::Error::other("perf record has no pipes"));
+    };
+    match to.write_all(b".").and_then(|()| from.read_exact(&mut [0])) {
+        Ok(()) => Ok(perf),
+        Err(error) => {
+            let status = perf.wait()?;
+            Err(io::Error::other(format!("perf record has not begun, and ended with {status}: {error}")))
         }
-        std::thread::sleep(Duration::from_millis(10));
     }
-    Ok(())
 }
 
 fn runs(rounds: usize, contestant: &Contestant, caller: &Caller, bundles: &Bundles, launcher: &Launcher) -> io::Result<()> {
