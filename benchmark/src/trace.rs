@@ -5,7 +5,7 @@
 
 use clap::ValueEnum;
 use nix::errno::Errno;
-use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
 use nix::sys::personality::{self, Persona};
 use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill};
@@ -91,11 +91,8 @@ pub fn trace(unit: Unit, words: &[OsString]) -> io::Result<Traced> {
 
 /// On one processor with what it steps: waking another one for every instruction takes several times as long.
 fn own_processor() -> io::Result<()> {
-    let this = std::fs::read_to_string("/proc/self/stat")?;
-    // The 39th field, where the name of the program, the second one, ends with the last parenthesis.
-    let field = this.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(36));
     let mut processors = CpuSet::new();
-    processors.set(field.and_then(|number| number.parse().ok()).unwrap_or_default())?;
+    processors.set(sched_getcpu()?)?;
     Ok(sched_setaffinity(Pid::from_raw(0), &processors)?)
 }
 

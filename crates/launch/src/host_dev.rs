@@ -36,7 +36,7 @@ impl HostDev {
     }
 
     /// The directory for a new file at `path`, made where it is missing, and the file's name in it. `None` in the host's /dev.
-    pub fn place<'a>(&self, root: &Root, path: &'a str) -> Result<Option<(Root, &'a str)>, Cause> {
+    fn place<'a>(&self, root: &Root, path: &'a str) -> Result<Option<(Root, &'a str)>, Cause> {
         let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
         let directory = match root.resolve(above, OFlags::DIRECTORY) {
             Err(error) if error.is(Errno::ENOENT) && !above.is_empty() => {
@@ -67,7 +67,7 @@ pub struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    /// As [`HostDev::place`].
+    /// The directory for a new file at `path` and the file's name in it; `None` in the host's /dev.
     pub fn of(&mut self, path: &'a str) -> Result<Option<(&Root, &'a str)>, Cause> {
         let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
         if self.last.as_ref().is_none_or(|(last, _)| *last != above) {
