@@ -1,12 +1,12 @@
-//! Where the processor's time of `run` goes, call by call: perf(1) looks many thousand times a second at what both processors do while a
-//! contestant runs containers, and every look counts for the system call that it falls into. Following the calls one by one would
+//! Where the processors' time of a command goes, call by call: perf(1) looks many thousand times a second at what both processors do while
+//! a contestant runs containers, and every look counts for the system call that it falls into. Following the calls one by one would
 //! make each so slow that the quick ones look like the slow ones.
 
 use crate::bundle::Payload;
 use crate::contestant::{Act, Contestant};
 use crate::launcher::Launcher;
-use crate::options::Calls;
-use crate::rounds::{Bundles, id, make_state, progress, run};
+use crate::options::{Calls, Looked};
+use crate::rounds::{Bundles, id, live, make_state, progress, run};
 use crate::stage::{Caller, Stage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -20,13 +20,14 @@ const FREQUENCY: u32 = 20_000;
 const LEAST: f64 = 20.0;
 
 const USER: &str = "in user mode";
+const HELPERS: &str = "newuidmap and newgidmap";
 const FAULT: &str = "page faults";
 const INTERRUPT: &str = "interrupts, scheduling, first return of a clone";
 
-/// Microseconds of one `run`, by what they were spent in.
+/// Microseconds of one command, by what they were spent in.
 type Spent = BTreeMap<String, f64>;
 
-/// Looks at every contestant in turn, and prints the table.
+/// Looks at every contestant in turn, and prints the tables.
 pub fn show(options: &Calls) -> io::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Err(io::Error::other("what the kernel does is shown to root only: start this as root"));
@@ -36,32 +37,98 @@ pub fn show(options: &Calls) -> io::Result<()> {
     for runtime in &options.runtimes {
         contestants.push(Contestant::runtime(runtime)?);
     }
-    let stage = Stage::set(options.view, &[crate::options::Who::Root])?;
+    let stage = Stage::set(options.view, &options.who)?;
     let launcher = Launcher::new(floor.clone(), false);
-    let caller = &stage.callers[0];
-    let bundles = Bundles::make(&stage, caller, &floor.program)?;
-    stage.enter(caller)?;
-    let mut all = Vec::new();
-    for contestant in &contestants {
-        all.push(look(options.rounds, contestant, caller, &bundles, &launcher)?);
+    for caller in &stage.callers {
+        let bundles = Bundles::make(&stage, caller, &floor.program)?;
+        stage.enter(caller)?;
+        let mut columns = Vec::new();
+        for looked in &options.of {
+            for contestant in &contestants {
+                let scene =
+                    Scene { looked: *looked, rounds: options.rounds, contestant, caller, bundles: &bundles, launcher: &launcher };
+                columns.push((format!("{} {}", scene.title(), contestant.name), scene.look()?));
+            }
+        }
+        println!("Microseconds of the processors in one command, {}, mean of {}.\n", caller.who.title(), options.rounds);
+        println!("{}", render(&columns));
     }
-    print!("{}", render(options.rounds, &contestants, &all));
     Ok(())
 }
 
-fn look(rounds: usize, contestant: &Contestant, caller: &Caller, bundles: &Bundles, launcher: &Launcher) -> io::Result<Spent> {
-    let data = caller.folder.join("perf.data");
-    let mut perf = begin(&data)?;
-    let done = runs(rounds, contestant, caller, bundles, launcher);
-    // At the end of its input `cat` ends, and with it perf.
-    drop(perf.stdin.take());
-    let status = perf.wait()?;
-    done?;
-    if !status.success() {
-        return Err(io::Error::other(format!("perf record ended with {status}")));
+/// One column: who is looked at, doing what.
+struct Scene<'stage> {
+    looked: Looked,
+    rounds: usize,
+    contestant: &'stage Contestant,
+    caller: &'stage Caller,
+    bundles: &'stage Bundles,
+    launcher: &'stage Launcher,
+}
+
+impl Scene<'_> {
+    fn title(&self) -> &'static str {
+        match self.looked {
+            Looked::Run => "`run`",
+            Looked::RunSeccomp => "`run` with a profile",
+            Looked::Exec => "`exec`",
+        }
     }
-    let comm = contestant.program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    read(&data, &comm, 1e6 / f64::from(FREQUENCY) / rounds as f64)
+
+    fn look(&self) -> io::Result<Spent> {
+        make_state(self.contestant, self.caller)?;
+        match self.looked {
+            Looked::Run => self.look_at(|scene, round| scene.run(false, round)),
+            Looked::RunSeccomp => self.look_at(|scene, round| scene.run(true, round)),
+            Looked::Exec => self.look_at_exec(),
+        }
+    }
+
+    fn run(&self, filter: bool, round: usize) -> io::Result<()> {
+        let id = id(&format!("calls-{filter}-{round}"));
+        let case = self.bundles.case(self.caller, filter, Payload::True, &id);
+        run(self.contestant, &case, || self.launcher.measure(self.contestant, Act::Run, &case)).map(drop)
+    }
+
+    /// The life of one container, of which only `exec` is looked at.
+    fn look_at_exec(&self) -> io::Result<Spent> {
+        let id = id("calls-exec");
+        let life = self.bundles.case(self.caller, false, Payload::Wait, &id);
+        let mut spent = Spent::new();
+        live(self.contestant, &life, |act| {
+            let call = || self.launcher.measure(self.contestant, act, &life).map(drop);
+            if act == Act::Exec {
+                spent = self.look_at(|_, _| call())?;
+                return Ok(());
+            }
+            call()
+        })?;
+        Ok(spent)
+    }
+
+    fn look_at(&self, call: impl Fn(&Self, usize) -> io::Result<()>) -> io::Result<Spent> {
+        let data = self.caller.folder.join("perf.data");
+        let mut perf = begin(&data)?;
+        let done = self.calls(call);
+        // At the end of its input `cat` ends, and with it perf.
+        drop(perf.stdin.take());
+        let status = perf.wait()?;
+        done?;
+        if !status.success() {
+            return Err(io::Error::other(format!("perf record ended with {status}")));
+        }
+        let comm = self.contestant.program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        read(&data, &comm, 1e6 / f64::from(FREQUENCY) / self.rounds as f64)
+    }
+
+    fn calls(&self, call: impl Fn(&Self, usize) -> io::Result<()>) -> io::Result<()> {
+        let begin = Instant::now();
+        for round in 0..self.rounds {
+            call(self, round)?;
+            progress(&format!("{} {}", self.title(), self.contestant.name), round + 1, self.rounds, begin);
+        }
+        Ok(())
+    }
 }
 
 /// Looks at everything while `cat` runs, which perf starts when it is ready: its answer says that the looking has begun.
@@ -82,18 +149,6 @@ fn begin(data: &Path) -> io::Result<Child> {
     }
 }
 
-fn runs(rounds: usize, contestant: &Contestant, caller: &Caller, bundles: &Bundles, launcher: &Launcher) -> io::Result<()> {
-    let begin = Instant::now();
-    make_state(contestant, caller)?;
-    for round in 0..rounds {
-        let id = id(&format!("calls-{round}"));
-        let case = bundles.case(caller, false, Payload::True, &id);
-        run(contestant, &case, || launcher.measure(contestant, Act::Run, &case))?;
-        progress(&contestant.name, round + 1, rounds, begin);
-    }
-    Ok(())
-}
-
 /// `perf script` writes a line with the name of the process for each look, and below it where it was, innermost first.
 fn read(data: &Path, comm: &str, microseconds: f64) -> io::Result<Spent> {
     let mut script = Command::new("perf")
@@ -104,20 +159,20 @@ fn read(data: &Path, comm: &str, microseconds: f64) -> io::Result<Spent> {
         .stderr(Stdio::null())
         .spawn()?;
     let mut spent = Spent::new();
-    let (mut ours, mut frames) = (false, Vec::<String>::new());
+    let (mut whose, mut frames) = (None, Vec::<String>::new());
     for line in BufReader::new(script.stdout.take().ok_or_else(|| io::Error::other("perf script has no output"))?).lines() {
         let line = line?;
         if line.is_empty() {
-            if ours {
-                *spent.entry(place(&frames)).or_default() += microseconds;
+            match whose.take() {
+                Some(Whose::Its) => *spent.entry(place(&frames)).or_default() += microseconds,
+                Some(Whose::Helpers) => *spent.entry(HELPERS.to_owned()).or_default() += microseconds,
+                Some(Whose::Others) | None => {}
             }
             frames.clear();
-            ours = false;
-        } else if line.starts_with([' ', '\t']) && (ours || !frames.is_empty()) {
+        } else if line.starts_with([' ', '\t']) && whose.is_some() {
             frames.extend(line.split_whitespace().nth(1).map(str::to_owned));
         } else {
-            // The kernel keeps fifteen letters of a name.
-            ours = line.trim() == comm.get(..15).unwrap_or(comm);
+            whose = Some(whose_name(line.trim(), comm));
         }
     }
     let status = script.wait()?;
@@ -125,6 +180,25 @@ fn read(data: &Path, comm: &str, microseconds: f64) -> io::Result<Spent> {
         return Err(io::Error::other(format!("perf has seen nothing of {comm} ({status})")));
     }
     Ok(spent)
+}
+
+/// Whose time a look is.
+#[derive(Debug, PartialEq, Eq)]
+enum Whose {
+    Its,
+    Helpers,
+    Others,
+}
+
+fn whose_name(name: &str, comm: &str) -> Whose {
+    // The kernel keeps fifteen letters of a name.
+    if name == comm.get(..15).unwrap_or(comm) {
+        return Whose::Its;
+    }
+    match name {
+        "newuidmap" | "newgidmap" => Whose::Helpers,
+        _ => Whose::Others,
+    }
 }
 
 /// What the innermost frames belong to.
@@ -151,31 +225,27 @@ fn call(function: &str) -> String {
     name.map_or(INTERRUPT.to_owned(), |name| format!("`{name}`"))
 }
 
-fn render(rounds: usize, contestants: &[Contestant], all: &[Spent]) -> String {
-    let of = |spent: &Spent, name: &str| spent.get(name).copied().unwrap_or_default();
-    let names: BTreeSet<&String> = all.iter().flat_map(Spent::keys).collect();
-    let mut rows: Vec<(&String, Vec<f64>)> =
-        names.into_iter().map(|name| (name, all.iter().map(|spent| of(spent, name)).collect())).collect();
+fn render(columns: &[(String, Spent)]) -> String {
+    let names: BTreeSet<&String> = columns.iter().flat_map(|(_, spent)| spent.keys()).collect();
+    let times = |name: &String| columns.iter().map(|(_, spent)| spent.get(name).copied().unwrap_or_default()).collect();
+    let mut rows: Vec<(&String, Vec<f64>)> = names.into_iter().map(|name| (name, times(name))).collect();
     rows.sort_by(|(_, one), (_, other)| other.iter().sum::<f64>().total_cmp(&one.iter().sum()));
     let (shown, rest): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, times)| times.iter().any(|time| *time >= LEAST));
-    let mut text = format!("Microseconds of the processors in one `run` of root's, {rounds} runs.\n\n| in |");
-    contestants.iter().for_each(|contestant| text += &format!(" {} |", contestant.name));
-    text += &format!("\n|---|{}\n", "---|".repeat(contestants.len()));
+    let mut text = format!("| in |{}\n", columns.iter().map(|(title, _)| format!(" {title} |")).collect::<String>());
+    text += &format!("|---|{}\n", "---|".repeat(columns.len()));
     let mut row = |name: &str, times: &[f64]| {
         text += &format!("| {name} |{}\n", times.iter().map(|time| format!(" {time:.0} |")).collect::<String>());
     };
-    let sum = |rows: &[(&String, Vec<f64>)]| -> Vec<f64> {
-        (0..contestants.len()).map(|place| rows.iter().map(|(_, times)| times[place]).sum()).collect()
-    };
     shown.iter().for_each(|(name, times)| row(name, times));
-    row(&format!("other calls, less than {LEAST} µs each"), &sum(&rest));
-    row("all", &all.iter().map(|spent| spent.values().sum()).collect::<Vec<f64>>());
+    let sum = |place: usize| rest.iter().map(|(_, times)| times[place]).sum();
+    row(&format!("other calls, less than {LEAST} µs each"), &(0..columns.len()).map(sum).collect::<Vec<f64>>());
+    row("all", &columns.iter().map(|(_, spent)| spent.values().sum()).collect::<Vec<f64>>());
     text
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FAULT, INTERRUPT, USER, place};
+    use super::{FAULT, INTERRUPT, Spent, USER, Whose, place, render, whose_name};
 
     fn at(frames: &[&str]) -> String {
         place(&frames.iter().map(|frame| (*frame).to_owned()).collect::<Vec<_>>())
@@ -189,5 +259,23 @@ mod tests {
         assert_eq!(at(&["finish_task_switch", "ret_from_fork_asm"]), INTERRUPT);
         assert_eq!(at(&["[unknown]"]), USER);
         assert_eq!(at(&["syscall_exit_to_user_mode", "do_syscall_64"]), INTERRUPT);
+    }
+
+    #[test]
+    fn a_look_is_told_by_the_name_that_the_kernel_keeps() {
+        assert_eq!(whose_name("crun-static-wit", "crun-static-with-long-name"), Whose::Its);
+        assert_eq!(whose_name("newgidmap", "wolffia"), Whose::Helpers);
+        assert_eq!(whose_name("true", "wolffia"), Whose::Others);
+    }
+
+    #[test]
+    fn what_is_small_for_everybody_is_summed_up() {
+        let spent = |pairs: &[(&str, f64)]| pairs.iter().map(|(name, time)| ((*name).to_owned(), *time)).collect::<Spent>();
+        let one = spent(&[("`mount`", 30.0), ("`read`", 3.0), ("`write`", 4.0)]);
+        let other = spent(&[("`mount`", 1.0), ("`read`", 5.0)]);
+        let text = render(&[("a".to_owned(), one), ("b".to_owned(), other)]);
+        let rows: Vec<&str> = text.lines().collect();
+        assert_eq!(rows[0], "| in | a | b |");
+        assert_eq!(rows[2..], ["| `mount` | 30 | 1 |", "| other calls, less than 20 µs each | 7 | 5 |", "| all | 37 | 6 |"]);
     }
 }

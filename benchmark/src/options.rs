@@ -17,7 +17,7 @@ pub struct Options {
 pub enum Act {
     /// Measure runtimes, taking turns
     Compare(Compare),
-    /// Show where the processors' time of `run` goes, call by call; as root, with perf
+    /// Show where the processors' time of `run` and `exec` goes, call by call; as root, with perf
     Calls(Calls),
     /// Count the instructions of every command of wolffia, and hold them against a file
     Instructions(Instructions),
@@ -70,9 +70,25 @@ pub struct Calls {
     /// What the runtimes see at /sys/fs/cgroup
     #[arg(long, value_enum, default_value_t = View::AsIs)]
     pub view: View,
-    /// How many containers each of them runs
+    /// Who calls them: a table for each
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Who::Root])]
+    pub who: Vec<Who>,
+    /// What is called: a column for each, beside the others
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Looked::Run])]
+    pub of: Vec<Looked>,
+    /// How often each is called
     #[arg(long, default_value_t = 300)]
     pub rounds: usize,
+}
+
+/// A command that is looked at call by call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Looked {
+    Run,
+    /// `run` of a container with a seccomp profile
+    RunSeccomp,
+    /// `exec`, again and again in one container
+    Exec,
 }
 
 #[derive(Debug, Args)]

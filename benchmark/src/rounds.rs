@@ -6,7 +6,7 @@ use crate::launcher::{Launcher, Sample, await_end, await_payload, clean_up};
 use crate::options::Who;
 use crate::stage::{Caller, Stage};
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -166,8 +166,13 @@ pub fn make_state(contestant: &Contestant, caller: &Caller) -> io::Result<()> {
     }
 }
 
-/// A line that is written over and over.
+/// A line that is written over and over on a terminal, and once elsewhere.
 pub fn progress(what: &str, done: usize, of: usize, begin: Instant) {
-    let end = if done == of { "\n" } else { "" };
-    eprint!("\r{what}: {done} of {of}, {} s{end}", begin.elapsed().as_secs());
+    let (start, end) = match (io::stderr().is_terminal(), done == of) {
+        (true, true) => ("\r", "\n"),
+        (true, false) => ("\r", ""),
+        (false, true) => ("", "\n"),
+        (false, false) => return,
+    };
+    eprint!("{start}{what}: {done} of {of}, {} s{end}", begin.elapsed().as_secs());
 }

@@ -14,6 +14,9 @@ use report::ExitCode;
 #[cfg(target_arch = "x86_64")]
 wolffia::sys::entry!(commands::ENTERING, cli::VALUED);
 
+#[cfg(plain_processor)]
+wolffia::sys::libc_start!();
+
 #[cfg(not(test))]
 wolffia::sys::main!(command);
 

@@ -21,6 +21,8 @@ pub mod hostname;
 pub mod ids;
 pub mod keyring;
 pub mod landlock;
+#[cfg(target_arch = "x86_64")]
+pub mod libc_start;
 pub mod memfd;
 pub mod mount;
 pub mod namespaces;
