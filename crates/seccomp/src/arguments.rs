@@ -1,6 +1,6 @@
 //! The part of a program that decides one call by its arguments.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::arch::Arch;
 use crate::decision::Alternative;
@@ -9,13 +9,13 @@ use crate::program::{ARGUMENT, Assembler, Place, Word, code};
 
 /// What is known of the high half of an argument when a place is reached: rules of one call mostly test one argument
 /// against small numbers, and one look at its high half serves them all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum High {
     Is(u32),
     IsNot(u32),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Fact {
     argument: u8,
     high: High,
@@ -28,12 +28,12 @@ pub(crate) struct ArgumentTests<'a> {
     arch: Arch,
     alternatives: &'a [Alternative],
     otherwise: Action,
-    written: HashMap<(usize, usize, Option<Fact>), Place>,
+    written: BTreeMap<(usize, usize, Option<Fact>), Place>,
 }
 
 impl<'a> ArgumentTests<'a> {
     pub fn write(assembler: &'a mut Assembler, arch: Arch, alternatives: &'a [Alternative], otherwise: Action) -> Place {
-        Self { assembler, arch, alternatives, otherwise, written: HashMap::new() }.place(0, 0, None)
+        Self { assembler, arch, alternatives, otherwise, written: BTreeMap::new() }.place(0, 0, None)
     }
 
     fn place(&mut self, alternative: usize, condition: usize, fact: Option<Fact>) -> Place {

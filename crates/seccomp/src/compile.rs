@@ -1,7 +1,7 @@
 //! Profile → program: the architecture, then a binary search over ranges of syscall numbers, then arguments where a rule
 //! has them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +64,7 @@ pub fn compile(profile: &Profile, native: Arch) -> Result<Compiled, CompileError
     let index = Index::new(profile);
     let mut warnings = Warning::of_names(profile, &index, native);
     let mut remarks = Vec::new();
-    let mut compiler = Compiler { profile, assembler: Assembler::default(), lists: HashMap::new() };
+    let mut compiler = Compiler { profile, assembler: Assembler::default(), lists: BTreeMap::new() };
     let mut sections: Vec<(u32, Place)> = Vec::new();
     // What is written last comes first: the native architecture.
     for group in groups(profile, native).into_iter().rev() {
@@ -128,7 +128,7 @@ type ListKey = (bool, Vec<(Vec<Condition>, Action)>);
 struct Compiler<'a> {
     profile: &'a Profile,
     assembler: Assembler,
-    lists: HashMap<ListKey, Place>,
+    lists: BTreeMap<ListKey, Place>,
 }
 
 impl Compiler<'_> {

@@ -50,7 +50,10 @@ pub(crate) enum Remark {
 /// For every syscall name: the rules that name it, ascending. Rules that answer as the default does are left out, as
 /// runc leaves them out, but count for what the profile knows.
 pub(crate) struct Index {
-    rules: Vec<Vec<u32>>,
+    /// By name, then by rule.
+    named: Vec<(Syscall, u32)>,
+    /// Where the rules of each name begin in `named`; one more than there are names.
+    begins: Vec<u32>,
     known: Vec<bool>,
     /// Rule and position of each name that no architecture has.
     pub unknown: Vec<(usize, usize)>,
@@ -58,27 +61,43 @@ pub(crate) struct Index {
 
 impl Index {
     pub fn new(profile: &Profile) -> Index {
-        let mut index =
-            Index { rules: vec![Vec::new(); syscalls::COUNT], known: vec![false; syscalls::COUNT], unknown: Vec::new() };
+        let mut index = Index {
+            named: Vec::with_capacity(512),
+            begins: vec![0; syscalls::COUNT + 1],
+            known: vec![false; syscalls::COUNT],
+            unknown: Vec::new(),
+        };
         for (rule, entry) in profile.rules.iter().enumerate() {
             for (at, name) in entry.names.iter().enumerate() {
                 match Syscall::from_name(name) {
                     Some(syscall) => {
                         index.known[syscall.index()] = true;
-                        let rules = &mut index.rules[syscall.index()];
-                        if entry.action != profile.default && rules.last() != Some(&(rule as u32)) {
-                            rules.push(rule as u32);
+                        if entry.action != profile.default {
+                            index.named.push((syscall, rule as u32));
                         }
                     }
                     None => index.unknown.push((rule, at)),
                 }
             }
         }
+        index.named.sort_unstable();
+        index.named.dedup();
+        for (syscall, _) in &index.named {
+            index.begins[syscall.index() + 1] += 1;
+        }
+        for name in 0..syscalls::COUNT {
+            index.begins[name + 1] += index.begins[name];
+        }
         index
     }
 
     fn rules(&self, syscall: Syscall) -> impl Iterator<Item = usize> {
-        self.rules[syscall.index()].iter().map(|rule| *rule as usize)
+        self.named(syscall).iter().map(|(_, rule)| *rule as usize)
+    }
+
+    fn named(&self, syscall: Syscall) -> &[(Syscall, u32)] {
+        let place = syscall.index();
+        &self.named[self.begins[place] as usize..self.begins[place + 1] as usize]
     }
 }
 
@@ -136,7 +155,7 @@ fn decide(
     let [Some(syscall), _] = names else { return None };
     let carrier = Carrier::from_call(syscall, arch);
     // Nearly every call has one rule without conditions, and there are a thousand calls.
-    if let ([rule], [_, None], None) = (index.rules[syscall.index()].as_slice(), names, carrier) {
+    if let ([(_, rule)], [_, None], None) = (index.named(syscall), names, carrier) {
         let (rule, entry) = (*rule as usize, &profile.rules[*rule as usize]);
         if entry.conditions.is_empty() {
             return Some(Decision::Always { action: entry.action, rule: Some(rule) });

@@ -71,11 +71,11 @@ impl Profile {
     /// As [`Profile::from_slice`], from JSON that is parsed already.
     pub fn from_value(document: &Value) -> Result<Profile, ProfileError> {
         if document.get("ociVersion").is_none() && document.get("linux").is_none() {
-            return read_profile(Node { value: document, pointer: String::new() });
+            return read_profile(&Node::root(document, ""));
         }
         let seccomp = document.pointer("/linux/seccomp").filter(|value| !value.is_null());
         let value = seccomp.ok_or_else(|| Problem::NoSeccomp.at("/linux/seccomp"))?;
-        read_profile(Node { value, pointer: "/linux/seccomp".to_string() })
+        read_profile(&Node::root(value, "/linux/seccomp"))
     }
 
     /// The checks that need more than one property at once. `base` is where the profile lies in its document.
@@ -171,15 +171,31 @@ impl Condition {
     }
 }
 
-/// A value and where it was found.
+/// A value and where it was found; that becomes a pointer only for an error.
 struct Node<'a> {
     value: &'a Value,
-    pointer: String,
+    parent: Option<&'a Node<'a>>,
+    /// Of the root: the pointer to it.
+    key: &'static str,
+    /// Of an item: its place in the array at `key`.
+    index: Option<usize>,
 }
 
 impl<'a> Node<'a> {
+    fn root(value: &'a Value, pointer: &'static str) -> Self {
+        Self { value, parent: None, key: pointer, index: None }
+    }
+
+    fn pointer(&self) -> String {
+        let mut pointer = self.parent.map_or_else(|| self.key.to_owned(), |parent| format!("{}/{}", parent.pointer(), self.key));
+        if let Some(index) = self.index {
+            pointer.push_str(&format!("/{index}"));
+        }
+        pointer
+    }
+
     fn error(&self, problem: Problem) -> ProfileError {
-        problem.at(self.pointer.clone())
+        problem.at(self.pointer())
     }
 
     fn object(&self) -> Result<&'a Map<String, Value>, ProfileError> {
@@ -194,35 +210,35 @@ impl<'a> Node<'a> {
         self.value.as_u64().ok_or_else(|| self.error(Problem::Expected("an unsigned 64-bit number")))
     }
 
-    fn items(&self) -> Result<impl Iterator<Item = Node<'a>>, ProfileError> {
-        let items = self.value.as_array().ok_or_else(|| self.error(Problem::Expected("an array")))?;
-        let pointer = self.pointer.clone();
-        Ok(items.iter().enumerate().map(move |(at, value)| Node { value, pointer: format!("{pointer}/{at}") }))
-    }
-
     /// A property that is there; `null` counts as absent, as Go's encoder writes it.
-    fn get(&self, key: &str) -> Result<Option<Node<'a>>, ProfileError> {
+    fn get<'b>(&'b self, key: &'static str) -> Result<Option<Node<'b>>, ProfileError> {
         let value = self.object()?.get(key).filter(|value| !value.is_null());
-        Ok(value.map(|value| Node { value, pointer: format!("{}/{key}", self.pointer) }))
+        Ok(value.map(|value| Node { value, parent: Some(self), key, index: None }))
     }
 
-    fn need(&self, key: &str) -> Result<Node<'a>, ProfileError> {
-        self.get(key)?.ok_or_else(|| Problem::Missing.at(format!("{}/{key}", self.pointer)))
+    fn need<'b>(&'b self, key: &'static str) -> Result<Node<'b>, ProfileError> {
+        self.get(key)?.ok_or_else(|| Problem::Missing.at(format!("{}/{key}", self.pointer())))
     }
 
-    fn optional_items(&self, key: &str) -> Result<Vec<Node<'a>>, ProfileError> {
-        self.get(key)?.map_or(Ok(Vec::new()), |node| Ok(node.items()?.collect()))
+    /// The items of an array that may be absent.
+    fn items<'b>(&'b self, key: &'static str) -> Result<impl Iterator<Item = Node<'b>>, ProfileError> {
+        let array = match self.get(key)? {
+            None => [].as_slice(),
+            Some(list) => list.value.as_array().ok_or_else(|| list.error(Problem::Expected("an array")))?.as_slice(),
+        };
+        let node = move |(at, value): (usize, &'b Value)| Node { value, parent: Some(self), key, index: Some(at) };
+        Ok(array.iter().enumerate().map(node))
     }
 }
 
-fn read_profile(node: Node) -> Result<Profile, ProfileError> {
+fn read_profile(node: &Node) -> Result<Profile, ProfileError> {
     if node.get("archMap")?.is_some() {
         return Err(node.error(Problem::Template));
     }
-    let default = read_action(&node, "defaultAction", "defaultErrnoRet")?;
+    let default = read_action(node, "defaultAction", "defaultErrnoRet")?;
     let mut architectures = Vec::new();
     let mut untabled = Vec::new();
-    for item in node.optional_items("architectures")? {
+    for item in node.items("architectures")? {
         match ListedArch::from_oci(item.text()?) {
             Some(ListedArch::Known(arch)) => architectures.push(arch),
             Some(ListedArch::Untabled(name)) => untabled.push(name),
@@ -231,19 +247,19 @@ fn read_profile(node: Node) -> Result<Profile, ProfileError> {
         }
     }
     let mut flags = Flags::DEFAULT;
-    if let Some(list) = node.get("flags")? {
+    if node.get("flags")?.is_some() {
         flags = Flags::default();
-        for item in list.items()? {
+        for item in node.items("flags")? {
             flags.set(item.text()?).map_err(|problem| item.error(problem))?;
         }
     }
     let text = |key| node.get(key)?.map(|node| node.text().map(str::to_string)).transpose();
-    let listener = Listener::checked(text("listenerPath")?, text("listenerMetadata")?, &node.pointer)?;
-    let rules = node.optional_items("syscalls")?.iter().map(read_rule).collect::<Result<_, _>>()?;
-    Profile { default, architectures, untabled, flags, listener, rules }.checked(&node.pointer)
+    let listener = Listener::checked(text("listenerPath")?, text("listenerMetadata")?, node.key)?;
+    let rules = node.items("syscalls")?.map(|rule| read_rule(&rule)).collect::<Result<_, _>>()?;
+    Profile { default, architectures, untabled, flags, listener, rules }.checked(node.key)
 }
 
-fn read_action(node: &Node, action: &str, errno: &str) -> Result<Action, ProfileError> {
+fn read_action(node: &Node, action: &'static str, errno: &'static str) -> Result<Action, ProfileError> {
     let name = node.need(action)?;
     let number = node.get(errno)?;
     let value = number.as_ref().map(Node::number).transpose()?;
@@ -256,12 +272,13 @@ fn read_action(node: &Node, action: &str, errno: &str) -> Result<Action, Profile
 fn read_rule(node: &Node) -> Result<Rule, ProfileError> {
     for key in ["includes", "excludes"] {
         if node.get(key)?.is_some_and(|found| found.value.as_object().is_some_and(|object| !object.is_empty())) {
-            return Err(Problem::Template.at(format!("{}/{key}", node.pointer)));
+            return Err(Problem::Template.at(format!("{}/{key}", node.pointer())));
         }
     }
-    let names = node.need("names")?.items()?.map(|name| Ok(name.text()?.to_string())).collect::<Result<_, _>>()?;
+    node.need("names")?;
+    let names = node.items("names")?.map(|name| Ok(name.text()?.to_string())).collect::<Result<_, _>>()?;
     let action = read_action(node, "action", "errnoRet")?;
-    let conditions = node.optional_items("args")?.iter().map(read_condition).collect::<Result<_, _>>()?;
+    let conditions = node.items("args")?.map(|test| read_condition(&test)).collect::<Result<_, _>>()?;
     Ok(Rule { names, action, conditions })
 }
 

@@ -83,7 +83,8 @@ pub(crate) fn of_process(text: &[u8]) -> Result<Option<Landlock>, ConfigError> {
     if may_hold(text) { oci::of_process(text) } else { Ok(None) }
 }
 
-/// Whether it is worth reading the document once more. An escape could spell the name too.
+/// Whether it is worth reading the document once more: with its quotes, because a profile of system calls names `landlock_add_rule`. An
+/// escape could spell the name too.
 fn may_hold(text: &[u8]) -> bool {
-    std::str::from_utf8(text).map_or(true, |text| text.contains("landlock") || text.contains("\\u"))
+    std::str::from_utf8(text).map_or(true, |text| text.contains("\"landlock\"") || text.contains("\\u"))
 }
