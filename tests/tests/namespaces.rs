@@ -77,6 +77,32 @@ fn a_container_in_another_ones_pid_namespace_can_be_entered_and_killed() {
     });
 }
 
+/// As runc warns of a rootless one.
+#[test]
+fn what_neither_a_cgroup_nor_a_pid_namespace_holds_together_is_warned_of() {
+    scenario(ANYBODY, |case| {
+        let bundle = case.shell("true");
+        bundle.edit(|config| {
+            config["mounts"].as_array_mut().unwrap().retain(|mount| mount["type"] != "proc");
+            let proc = json!({ "destination": "/proc", "type": "none", "source": "/proc", "options": ["rbind", "nosuid", "nodev", "noexec"] });
+            config["mounts"].as_array_mut().unwrap().insert(0, proc);
+        });
+        for (manager, private, warned) in
+            [("disabled", false, true), ("disabled", true, false), ("cgroupfs", false, !case.identity.is_root())]
+        {
+            bundle.edit(|config| {
+                namespaces(config).retain(|one| one["type"] != "pid");
+                namespaces(config).extend(private.then(|| json!({ "type": "pid" })));
+            });
+            let outcome =
+                case.wolffia().args(["--cgroup-manager", manager, "run", "--bundle"]).arg(bundle.path()).arg(case.id()).run();
+            let said =
+                outcome.stderr.contains("level=warning") && outcome.stderr.contains("Such configuration is strongly discouraged");
+            assert_eq!((outcome.code(), said), (0, warned), "{manager} {private}: {outcome}");
+        }
+    });
+}
+
 /// An engine makes the network namespace as root of the host, and the container's user namespace has no rights over it.
 #[test]
 fn a_network_namespace_of_the_hosts_and_a_user_namespace_of_its_own() {

@@ -74,7 +74,17 @@ impl Plan {
         let late = if self.enters_cgroup_namespace_late() { NamespaceKind::Cgroup.clone_flag() } else { 0 };
         self.namespaces.clone_flags() & !late
     }
+
+    /// What is missing where nothing holds the container's processes together: `kill --all` and `delete` find the first alone.
+    pub fn held_by_nothing(&self, has_cgroup: bool) -> Option<Recorded> {
+        let held = has_cgroup || self.namespaces.is_private(NamespaceKind::Pid);
+        let reason = "no pid namespace and no cgroup of its own, so processes that the first leaves behind are not found and not \
+                      ended. Such configuration is strongly discouraged";
+        (!held).then(|| Recorded { field: FIELD_OF_NAMESPACES.to_owned(), reason: reason.to_owned() })
+    }
 }
+
+const FIELD_OF_NAMESPACES: &str = "/linux/namespaces";
 
 /// A protection that is missing, and why the container is made all the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,9 +94,10 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Whether it is logged as a warning too: a capability that cannot be granted (config.md, "capabilities": MUST).
+    /// Whether it is logged as a warning too: a capability that cannot be granted (config.md, "capabilities": MUST), and processes that
+    /// nothing holds together, as runc does.
     pub fn warns(&self) -> bool {
-        self.field.contains("/capabilities/")
+        self.field.contains("/capabilities/") || self.field == FIELD_OF_NAMESPACES
     }
 }
 

@@ -36,6 +36,7 @@ impl Accounting {
             CgroupPlan::Unified { mount, path, optional } => {
                 let place = CgroupPlace { mount: mount.to_string(), path: path.clone(), made: Vec::new() };
                 if !self.make_unified(stage, reservation, record, place, *optional)? {
+                    record.launch.recorded.extend(plan.held_by_nothing(false));
                     return Ok(());
                 }
             }
@@ -48,6 +49,8 @@ impl Accounting {
             CgroupPlan::Inherited { .. } => reservation.dir().save(record)?,
         }
         self.make_legacy(stage, plan, reservation, record)?;
+        let has_cgroup = self.cgroup.get().is_some() || self.joins();
+        record.launch.recorded.extend(plan.held_by_nothing(has_cgroup));
         self.make_rdt(stage, plan, reservation, record)
     }
 
