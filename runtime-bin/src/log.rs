@@ -1,7 +1,9 @@
 //! `--log`, `--log-format`, `--log-level`: records in the form of runc's, one line each.
 
 use crate::cli::Global;
+use std::ffi::OsStr;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -42,9 +44,22 @@ pub fn set_up(global: &Global) -> anyhow::Result<()> {
         "error" => Level::Error,
         other => anyhow::bail!("invalid log-level: {other:?}"),
     };
-    LOG.get_or_init(|| Log { file: global.log.clone(), json, level });
+    let file = global.log.as_deref().map(destination).transpose()?;
+    LOG.get_or_init(|| Log { file, json, level });
     wolffia::set_warning_sink(warning);
     Ok(())
+}
+
+/// A path, which may have crun's `file:` before it. Crun's other words are not taken for the name of a file that nobody would look for.
+fn destination(given: &Path) -> anyhow::Result<PathBuf> {
+    let bytes = given.as_os_str().as_bytes();
+    for service in ["journald:", "syslog:"] {
+        anyhow::ensure!(
+            !bytes.starts_with(service.as_bytes()),
+            "invalid log: {given:?}: records go to a file or to the standard error (name a file, or ./{service}… for one of that name)"
+        );
+    }
+    Ok(bytes.strip_prefix(b"file:").map_or_else(|| given.to_owned(), |path| OsStr::from_bytes(path).into()))
 }
 
 pub fn is_tracing() -> bool {

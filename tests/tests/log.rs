@@ -42,6 +42,18 @@ fn records_are_appended() {
 }
 
 #[test]
+fn a_destination_as_crun_names_it_is_a_file_or_refused() {
+    scenario(ANYBODY, |case| {
+        let log = case.path("log.json");
+        failing(case, &["--log", &format!("file:{}", log.display()), "--log-format=json"]);
+        assert_eq!(std::fs::read_to_string(&log).unwrap().lines().count(), 1);
+        for service in ["journald:web", "syslog:web"] {
+            failing(case, &["--log", service]).fails(1, "records go to a file or to the standard error");
+        }
+    });
+}
+
+#[test]
 fn without_a_failure_nothing_is_logged() {
     scenario(ANYBODY, |case| {
         let log = case.path("log.json");
