@@ -255,11 +255,15 @@ fn a_bundle_without_configuration_is_named() {
 fn spec_writes_a_configuration_and_never_over_another() {
     scenario(ANYBODY, |case| {
         let directory = case.directory("b");
-        let spec = || case.wolffia().args(["spec", "--bundle"]).arg(&directory).run();
-        spec().succeeds();
+        let spec = |flags: &[&str]| case.wolffia().args(["spec", "--bundle"]).arg(&directory).args(flags).run();
+        spec(&[]).succeeds();
         let before = std::fs::read(directory.join("config.json")).unwrap();
-        spec().fails(1, "File config.json exists. Remove it first");
-        assert_eq!(std::fs::read(directory.join("config.json")).unwrap(), before);
+        spec(&[]).fails(1, "File config.json exists. Remove it first");
+        spec(&["--file", "other.json"]).succeeds();
+        spec(&["-f", "other.json"]).fails(1, "File other.json exists. Remove it first");
+        for file in ["config.json", "other.json"] {
+            assert_eq!(std::fs::read(directory.join(file)).unwrap(), before, "{file}");
+        }
     });
 }
 

@@ -1,6 +1,5 @@
 //! The first instructions of a command, before the C library's and std's: root's calls that enter a container are executed again from a
-//! read-only overlay at once (docs/decisions/self-protection.md). Otherwise all that these two do at their start would be done twice,
-//! 0.3 ms in a virtual machine.
+//! read-only overlay at once (docs/decisions/self-protection.md). Otherwise all that these two do at their start would be done twice.
 //!
 //! Only the plain case is done here. Whatever else comes up, this returns, and `main` looks again and says what is wrong.
 //!

@@ -16,6 +16,9 @@ pub struct Spec {
     /// Directory of the bundle
     #[arg(long, short, value_name = "DIR", default_value = ".")]
     bundle: PathBuf,
+    /// Name of the file, relative to the bundle
+    #[arg(long, short, value_name = "FILE", default_value = "config.json")]
+    file: PathBuf,
     /// For a user without privileges
     #[arg(long)]
     rootless: bool,
@@ -33,11 +36,10 @@ impl Subcommand for Spec {
         let cgroup2 = fd::path_fs_magic("/sys/fs/cgroup").is_ok_and(|magic| magic == fd::CGROUP2_SUPER_MAGIC);
         let profile = self.seccomp.then(wolffia::default_profile).transpose()?;
         let text = Template { cgroup2, rootless, seccomp: profile.as_ref() }.render()?;
-        let path = self.bundle.join("config.json");
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).open(&path).with_context(|| {
-                format!("cannot make {} (File config.json exists. Remove it first, if it does)", path.display())
-            })?;
+        let path = self.bundle.join(&self.file);
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&path).with_context(|| {
+            format!("cannot make {} (File {} exists. Remove it first, if it does)", path.display(), self.file.display())
+        })?;
         file.write_all(text.as_bytes())?;
         Ok(ExitCode::SUCCESS)
     }
