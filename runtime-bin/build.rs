@@ -15,7 +15,10 @@ fn main() {
     // The files are of the optimized program; and lld, whose words these are, is the linker of Rust on this target alone.
     let measured = var("PROFILE").as_deref() == Ok("release") && var("TARGET").as_deref() == Ok("x86_64-unknown-linux-gnu");
     let (Ok(directory), Ok(output), true) = (var("CARGO_MANIFEST_DIR"), var("OUT_DIR"), measured) else { return };
-    if is_known_library() {
+    // Of flags in the environment, which replace those of .cargo/config.toml, the program may be a dynamic one.
+    let is_static =
+        var("CARGO_CFG_TARGET_FEATURE").is_ok_and(|features| features.split(',').any(|feature| feature == "crt-static"));
+    if is_static && is_known_library() {
         println!("cargo:rustc-cfg=plain_processor");
     }
     let layout = Path::new(&directory).join("layout");

@@ -195,7 +195,11 @@ fn whose_name(name: &str, comm: &str) -> Whose {
     if name == comm.get(..15).unwrap_or(comm) {
         return Whose::Its;
     }
+    // What a program is called that was executed by descriptor (up to Linux 6.13, the descriptor's number) or from /proc/self/exe; and
+    // runc's names for its own processes. Nothing else is started meanwhile.
+    let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
     match name {
+        _ if is_number || name == "exe" || name.starts_with("runc:[") => Whose::Its,
         "newuidmap" | "newgidmap" => Whose::Helpers,
         _ => Whose::Others,
     }
@@ -264,6 +268,9 @@ mod tests {
     #[test]
     fn a_look_is_told_by_the_name_that_the_kernel_keeps() {
         assert_eq!(whose_name("crun-static-wit", "crun-static-with-long-name"), Whose::Its);
+        for name in ["6", "exe", "runc:[2:INIT]"] {
+            assert_eq!(whose_name(name, "wolffia"), Whose::Its, "{name}");
+        }
         assert_eq!(whose_name("newgidmap", "wolffia"), Whose::Helpers);
         assert_eq!(whose_name("true", "wolffia"), Whose::Others);
     }

@@ -59,7 +59,9 @@ fn destination(given: &Path) -> anyhow::Result<PathBuf> {
             "invalid log: {given:?}: records go to a file or to the standard error (name a file, or ./{service}… for one of that name)"
         );
     }
-    Ok(bytes.strip_prefix(b"file:").map_or_else(|| given.to_owned(), |path| OsStr::from_bytes(path).into()))
+    let path = bytes.strip_prefix(b"file:").unwrap_or(bytes);
+    anyhow::ensure!(!path.is_empty(), "invalid log: {given:?}: the name of the file is missing");
+    Ok(OsStr::from_bytes(path).into())
 }
 
 pub fn is_tracing() -> bool {

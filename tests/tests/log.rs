@@ -47,6 +47,7 @@ fn a_destination_as_crun_names_it_is_a_file_or_refused() {
         let log = case.path("log.json");
         failing(case, &["--log", &format!("file:{}", log.display()), "--log-format=json"]);
         assert_eq!(std::fs::read_to_string(&log).unwrap().lines().count(), 1);
+        failing(case, &["--log", "file:"]).fails(1, "the name of the file is missing");
         for service in ["journald:web", "syslog:web"] {
             failing(case, &["--log", service]).fails(1, "records go to a file or to the standard error");
         }

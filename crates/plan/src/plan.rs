@@ -77,8 +77,9 @@ impl Plan {
 
     /// What is missing where nothing holds the container's processes together: `kill --all` and `delete` find the first alone.
     pub fn held_by_nothing(&self, has_cgroup: bool) -> Option<Recorded> {
-        let held = has_cgroup || self.namespaces.is_private(NamespaceKind::Pid);
-        let reason = "no pid namespace and no cgroup of its own, so processes that the first leaves behind are not found and not \
+        // In a pid namespace of another's they outlive the first as well.
+        let held = has_cgroup || self.namespaces.is_new(NamespaceKind::Pid);
+        let reason = "neither a new pid namespace nor a cgroup of its own, so processes that the first leaves behind are not found and not \
                       ended. Such configuration is strongly discouraged";
         (!held).then(|| Recorded { field: FIELD_OF_NAMESPACES.to_owned(), reason: reason.to_owned() })
     }

@@ -1,31 +1,27 @@
 //! The start of the C library without its questions to the processor (docs/decisions/libc-start.md): it asks 68 times what the processor
 //! is (CPUID), which leaves a virtual machine each time, to choose among variants of memcpy and to say how large its caches are.
 //!
-//! What stands here are the calls of glibc's own `__libc_start_main` for a static program (csu/libc-start.c), in its order, without that
-//! one: the processor is then taken for the plainest of its kind. And without the one that looks for GLIBC_TUNABLES in the environment,
-//! which takes a tenth of the instructions of `state` and had CVE-2023-4911. The functions that are called are private to the library, so
-//! this is for the version alone that it was compared with; the program's build script looks for it.
+//! What stands here are the calls of glibc's own `__libc_start_main` for a static program (csu/libc-start.c), in its order; the decision
+//! lists what is left out and why nothing here needs it. The functions are private to the library, so this is for the version alone that
+//! it was compared with; the program's build script looks for it.
 
 use core::arch::asm;
-use core::ffi::{c_char, c_int};
+use core::ffi::{c_char, c_int, c_void};
 
 pub type Strings = *const *const c_char;
 /// An entry of `.preinit_array` and `.init_array`, which glibc gives the arguments of `main`.
 pub type Initializer = extern "C" fn(c_int, Strings, Strings);
 pub type Main = extern "C" fn(c_int, Strings, Strings) -> c_int;
 
-/// Defines `__libc_start_main`, so that the linker does not take the library's.
+/// Defines `__libc_start_main` and the variables that come with it, so that the linker does not take the library's.
 #[macro_export]
 macro_rules! libc_start {
     () => {
         mod libc_start {
-            use ::core::ffi::{c_char, c_int, c_void};
-            use $crate::libc_start::{Initializer, Main, Relocation, Strings};
+            use ::core::ffi::{c_int, c_void};
+            use $crate::libc_start::{CACHE, MANY, Main, SHARED_CACHE, Strings};
 
-            // What the processor would have been asked for: where copying and clearing change their ways, in bytes. The numbers are those
-            // that the library begins with, and for the last its rule: three quarters of a cache that cores share.
-            const CACHE: i64 = 32 << 10;
-            const SHARED_CACHE: i64 = 1 << 20;
+            // Where copying and clearing change their ways, in bytes; the library's functions only read them.
             #[unsafe(no_mangle)]
             static __x86_data_cache_size: i64 = CACHE;
             #[unsafe(no_mangle)]
@@ -37,32 +33,13 @@ macro_rules! libc_start {
             #[unsafe(no_mangle)]
             static __x86_shared_non_temporal_threshold: i64 = SHARED_CACHE / 4 * 3;
             #[unsafe(no_mangle)]
-            static __x86_rep_movsb_threshold: i64 = 2048;
+            static __x86_rep_movsb_threshold: i64 = MANY;
             #[unsafe(no_mangle)]
             static __x86_rep_movsb_stop_threshold: i64 = SHARED_CACHE / 4 * 3;
             #[unsafe(no_mangle)]
-            static __x86_rep_stosb_threshold: i64 = 2048;
+            static __x86_rep_stosb_threshold: i64 = MANY;
             #[unsafe(no_mangle)]
             static __x86_string_control: c_int = 0;
-
-            unsafe extern "C" {
-                static mut __environ: Strings;
-                static mut __libc_stack_end: *const c_void;
-                static _dl_random: *const [usize; 2];
-                static __rela_iplt_start: Relocation;
-                static __rela_iplt_end: Relocation;
-                static __preinit_array_start: Initializer;
-                static __preinit_array_end: Initializer;
-                static __init_array_start: Initializer;
-                static __init_array_end: Initializer;
-                fn _dl_aux_init(auxiliary: *const c_void);
-                fn _dl_relocate_static_pie();
-                fn __libc_setup_tls();
-                fn __libc_early_init(is_initial: bool);
-                fn __libc_init_first(count: c_int, arguments: Strings, environment: Strings);
-                fn _init();
-                fn exit(status: c_int) -> !;
-            }
 
             /// # Safety
             /// It is called by `_start`, once, with what the kernel has laid on the stack.
@@ -76,28 +53,82 @@ macro_rules! libc_start {
                 _: *const c_void,
                 stack_end: *const c_void,
             ) -> ! {
-                // SAFETY: the order is the library's own, whose reasons are in its source. Before the relocations nothing may call memcpy,
-                // and before the thread-local storage nothing may use `errno`.
-                unsafe {
-                    let environment = arguments.wrapping_add(count as usize + 1);
-                    __environ = environment;
-                    __libc_stack_end = stack_end;
-                    _dl_aux_init($crate::libc_start::behind(environment).cast());
-                    _dl_relocate_static_pie();
-                    $crate::libc_start::relocate(&raw const __rela_iplt_start, &raw const __rela_iplt_end);
-                    __libc_setup_tls();
-                    $crate::libc_start::guard(_dl_random.read());
-                    __libc_early_init(true);
-                    __libc_init_first(count, arguments, environment);
-                    let call = |from, to| $crate::libc_start::call_each(from, to, count, arguments, environment);
-                    call(&raw const __preinit_array_start, &raw const __preinit_array_end);
-                    _init();
-                    call(&raw const __init_array_start, &raw const __init_array_end);
-                    exit(main(count, arguments, environment))
-                }
+                // SAFETY: the caller's promise is the same.
+                unsafe { $crate::libc_start::start(main, count, arguments, stack_end) }
             }
         }
     };
+}
+
+/// The sizes that the library begins with, in bytes: 32 KiB of a core's own cache, 1 MiB of one that cores share; above [`MANY`], and up to
+/// three quarters of the latter (the library's rule where it asks), one instruction copies or clears all.
+pub const CACHE: i64 = 32 << 10;
+pub const SHARED_CACHE: i64 = 1 << 20;
+pub const MANY: i64 = 2048;
+
+unsafe extern "C" {
+    static mut __environ: Strings;
+    static mut __libc_stack_end: *const c_void;
+    static mut _dl_random: *const [usize; 2];
+    static __rela_iplt_start: [Relocation; 0];
+    static __rela_iplt_end: [Relocation; 0];
+    static __preinit_array_start: [Initializer; 0];
+    static __preinit_array_end: [Initializer; 0];
+    static __init_array_start: [Initializer; 0];
+    static __init_array_end: [Initializer; 0];
+    fn _dl_aux_init(auxiliary: *const c_void);
+    fn _dl_relocate_static_pie();
+    fn __libc_setup_tls();
+    fn __libc_early_init(is_initial: bool);
+    fn __libc_init_first(count: c_int, arguments: Strings, environment: Strings);
+    fn _init();
+    fn exit(status: c_int) -> !;
+}
+
+/// The order is the library's own: before the relocations nothing may call memcpy, and before the thread-local storage nothing may use
+/// `errno`.
+///
+/// # Safety
+/// As `__libc_start_main`: once, at the start of the program, with what the kernel has laid on the stack.
+// Inline, so that a program that does not call it has no need of the library's private names.
+#[inline]
+pub unsafe fn start(main: Main, count: c_int, arguments: Strings, stack_end: *const c_void) -> ! {
+    let environment = arguments.wrapping_add(count as usize + 1);
+    // SAFETY: nobody else is there yet.
+    unsafe { __environ = environment };
+    // SAFETY: as above.
+    unsafe { __libc_stack_end = stack_end };
+    // SAFETY: the environment ends with a null pointer.
+    let auxiliary = unsafe { behind(environment) };
+    // SAFETY: the auxiliary vector lies there.
+    unsafe { _dl_aux_init(auxiliary.cast()) };
+    // SAFETY: called here by the library too.
+    unsafe { _dl_relocate_static_pie() };
+    let relocations = (&raw const __rela_iplt_start).cast()..(&raw const __rela_iplt_end).cast();
+    // SAFETY: the linker has put the relocations between the two.
+    unsafe { relocate(relocations.start, relocations.end) };
+    // SAFETY: the auxiliary vector was read, and memcpy works.
+    unsafe { __libc_setup_tls() };
+    // SAFETY: `_dl_aux_init` has set it to the kernel's sixteen random bytes.
+    let random = unsafe { _dl_random };
+    // SAFETY: they lie anywhere.
+    let random = unsafe { random.read_unaligned() };
+    // SAFETY: the thread's control block was set up.
+    unsafe { guard(random) };
+    // SAFETY: true, because no other copy of the library is in the process.
+    unsafe { __libc_early_init(true) };
+    // SAFETY: as the kernel has laid them.
+    unsafe { __libc_init_first(count, arguments, environment) };
+    let first = (&raw const __preinit_array_start).cast()..(&raw const __preinit_array_end).cast();
+    // SAFETY: the linker has put functions of this kind between the two.
+    unsafe { call_each(first.start, first.end, count, arguments, environment) };
+    // SAFETY: after them, and before the next.
+    unsafe { _init() };
+    let second = (&raw const __init_array_start).cast()..(&raw const __init_array_end).cast();
+    // SAFETY: the linker has put functions of this kind between the two.
+    unsafe { call_each(second.start, second.end, count, arguments, environment) };
+    // SAFETY: the library is ready for whatever `main` has registered.
+    unsafe { exit(main(count, arguments, environment)) }
 }
 
 /// `Elf64_Rela` of type R_X86_64_IRELATIVE: the place takes the address that the function returns.
