@@ -16,8 +16,6 @@ use std::time::Instant;
 
 /// Looks in a second, on each processor.
 const FREQUENCY: u32 = 20_000;
-/// Microseconds below which a call has no row of its own.
-const LEAST: f64 = 20.0;
 
 const USER: &str = "in user mode";
 const HELPERS: &str = "newuidmap and newgidmap";
@@ -51,7 +49,7 @@ pub fn show(options: &Calls) -> io::Result<()> {
             }
         }
         println!("Microseconds of the processors in one command, {}, mean of {}.\n", caller.who.title(), options.rounds);
-        println!("{}", render(&columns));
+        println!("{}", render(&columns, options.least));
     }
     Ok(())
 }
@@ -195,11 +193,11 @@ fn whose_name(name: &str, comm: &str) -> Whose {
     if name == comm.get(..15).unwrap_or(comm) {
         return Whose::Its;
     }
-    // What a program is called that was executed by descriptor (up to Linux 6.13, the descriptor's number) or from /proc/self/exe; and
-    // runc's names for its own processes. Nothing else is started meanwhile.
+    // What a program is called that was executed by descriptor (up to Linux 6.13, the descriptor's number), from /proc/self/exe or from a
+    // copy in memory; and runc's names for its own processes. Nothing else is started meanwhile.
     let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
     match name {
-        _ if is_number || name == "exe" || name.starts_with("runc:[") => Whose::Its,
+        _ if is_number || name == "exe" || name.starts_with("memfd:") || name.starts_with("runc:[") => Whose::Its,
         "newuidmap" | "newgidmap" => Whose::Helpers,
         _ => Whose::Others,
     }
@@ -229,12 +227,13 @@ fn call(function: &str) -> String {
     name.map_or(INTERRUPT.to_owned(), |name| format!("`{name}`"))
 }
 
-fn render(columns: &[(String, Spent)]) -> String {
+fn render(columns: &[(String, Spent)], least: u32) -> String {
     let names: BTreeSet<&String> = columns.iter().flat_map(|(_, spent)| spent.keys()).collect();
     let times = |name: &String| columns.iter().map(|(_, spent)| spent.get(name).copied().unwrap_or_default()).collect();
     let mut rows: Vec<(&String, Vec<f64>)> = names.into_iter().map(|name| (name, times(name))).collect();
     rows.sort_by(|(_, one), (_, other)| other.iter().sum::<f64>().total_cmp(&one.iter().sum()));
-    let (shown, rest): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, times)| times.iter().any(|time| *time >= LEAST));
+    let (shown, rest): (Vec<_>, Vec<_>) =
+        rows.into_iter().partition(|(_, times)| times.iter().any(|time| *time >= f64::from(least)));
     let mut text = format!("| in |{}\n", columns.iter().map(|(title, _)| format!(" {title} |")).collect::<String>());
     text += &format!("|---|{}\n", "---|".repeat(columns.len()));
     let mut row = |name: &str, times: &[f64]| {
@@ -242,7 +241,7 @@ fn render(columns: &[(String, Spent)]) -> String {
     };
     shown.iter().for_each(|(name, times)| row(name, times));
     let sum = |place: usize| rest.iter().map(|(_, times)| times[place]).sum();
-    row(&format!("other calls, less than {LEAST} µs each"), &(0..columns.len()).map(sum).collect::<Vec<f64>>());
+    row(&format!("other calls, less than {least} µs each"), &(0..columns.len()).map(sum).collect::<Vec<f64>>());
     row("all", &columns.iter().map(|(_, spent)| spent.values().sum()).collect::<Vec<f64>>());
     text
 }
@@ -268,7 +267,7 @@ mod tests {
     #[test]
     fn a_look_is_told_by_the_name_that_the_kernel_keeps() {
         assert_eq!(whose_name("crun-static-wit", "crun-static-with-long-name"), Whose::Its);
-        for name in ["6", "exe", "runc:[2:INIT]"] {
+        for name in ["6", "exe", "memfd:crun_clon", "runc:[2:INIT]"] {
             assert_eq!(whose_name(name, "wolffia"), Whose::Its, "{name}");
         }
         assert_eq!(whose_name("newgidmap", "wolffia"), Whose::Helpers);
@@ -280,7 +279,7 @@ mod tests {
         let spent = |pairs: &[(&str, f64)]| pairs.iter().map(|(name, time)| ((*name).to_owned(), *time)).collect::<Spent>();
         let one = spent(&[("`mount`", 30.0), ("`read`", 3.0), ("`write`", 4.0)]);
         let other = spent(&[("`mount`", 1.0), ("`read`", 5.0)]);
-        let text = render(&[("a".to_owned(), one), ("b".to_owned(), other)]);
+        let text = render(&[("a".to_owned(), one), ("b".to_owned(), other)], 20);
         let rows: Vec<&str> = text.lines().collect();
         assert_eq!(rows[0], "| in | a | b |");
         assert_eq!(rows[2..], ["| `mount` | 30 | 1 |", "| other calls, less than 20 µs each | 7 | 5 |", "| all | 37 | 6 |"]);

@@ -79,6 +79,9 @@ pub struct Calls {
     /// How often each is called
     #[arg(long, default_value_t = 300)]
     pub rounds: usize,
+    /// Microseconds below which a system call has no row of its own
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 20)]
+    pub least: u32,
 }
 
 /// A command that is looked at call by call.
