@@ -18,8 +18,9 @@ fn main() {
     // Of flags in the environment, which replace those of .cargo/config.toml, the program may be a dynamic one.
     let is_static =
         var("CARGO_CFG_TARGET_FEATURE").is_ok_and(|features| features.split(',').any(|feature| feature == "crt-static"));
-    if is_static && is_known_library() {
-        println!("cargo:rustc-cfg=plain_processor");
+    match is_static && is_known_library() {
+        true => println!("cargo:rustc-cfg=plain_processor"),
+        false => println!("cargo:warning=slower starts in virtual machines: no static glibc 2.36 (docs/decisions/libc-start.md)"),
     }
     let layout = Path::new(&directory).join("layout");
     let argument = |text: String| println!("cargo:rustc-link-arg-bin=wolffia=-Wl,{text}");

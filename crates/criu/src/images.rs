@@ -71,6 +71,8 @@ impl Images {
             };
             match stat.kind {
                 FileKind::File | FileKind::Directory => self.judge(&path, &stat)?,
+                // The one that `criu lazy-pages` listens on, and hands the memory out by.
+                FileKind::Socket if name == "lazy-pages.socket" => self.judge(&path, &stat)?,
                 _ => return Err(CriuError::Foreign { path, reason: "neither a file nor a directory" }),
             }
         }

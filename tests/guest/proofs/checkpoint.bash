@@ -40,6 +40,23 @@ check "exec is held by it" eval '! w exec proof sh -c "echo x >/tmp/denied" 2>/d
 check "it has a cgroup namespace" equal "$(w exec proof cat /proc/1/cgroup)" 0::/
 check "another profile is refused" eval 'w checkpoint --image-path ~/other proof && jq ".process.apparmorProfile = \"docker-default\"" config.json >changed &&
     cp config.json kept && mv changed config.json && ! w restore --detach --image-path ~/other proof </dev/null >/dev/null 2>error && grep -q /process/apparmorProfile error'
+# Moved while it runs: the first gives its memory away by network, `criu lazy-pages` takes it for the second when it is needed.
+move() {
+    local ready=~/ready saved fetched
+    mkfifo "$ready" && exec 9<>"$ready" && mkdir ~/lazy || return
+    w checkpoint --lazy-pages --page-server 127.0.0.1:27277 --status-fd 9 --image-path ~/lazy proof &
+    saved=$!
+    timeout 30 head --bytes 1 "$ready" >/dev/null || return
+    criu lazy-pages --page-server --address 127.0.0.1 --port 27277 --images-dir ~/lazy >/dev/null 2>&1 &
+    fetched=$!
+    within 20 test -S ~/lazy/lazy-pages.socket || return
+    w restore --detach --lazy-pages --image-path ~/lazy moved </dev/null >/dev/null && wait "$saved" && wait "$fetched"
+}
+# The second is beside the first for a while, in a cgroup of its own.
+check "the first runs again" eval 'cp kept config.json && w restore --detach --image-path ~/other proof </dev/null >/dev/null && counts'
+jq 'del(.linux.cgroupsPath)' config.json >changed && mv changed config.json
+check "it is moved with its memory to follow" move
+check "the second goes on, and the first is gone" eval 'counts && ! w state proof 2>/dev/null && w delete --force moved'
 check "nothing of it is left" eval '! w state proof 2>/dev/null && test ! -e "/sys/fs/cgroup$before" && ! pgrep --full tmp/count'
 
 ((UID)) || [[ $manager != systemd ]] || {
