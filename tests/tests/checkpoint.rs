@@ -295,6 +295,15 @@ fn images_that_others_could_write_are_refused() {
         std::os::unix::fs::symlink("/dev/null", saved.images.join("core-9.img")).unwrap();
         saved.restore().arg(&saved.id).run().fails(1, "neither a file nor a directory");
         fs::remove_file(saved.images.join("core-9.img")).unwrap();
+        // Of sockets, only the one of `criu lazy-pages`, and that only where nobody else can answer on it.
+        for (name, reason) in [("lazy-pages.socket", "others may write it"), ("other.socket", "neither a file nor a directory")] {
+            let path = saved.images.join(name);
+            let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+            mode(path.clone(), 0o777);
+            saved.restore().arg(&saved.id).run().fails(1, &format!("{name} is not safe to use: {reason}"));
+            drop(listener);
+            fs::remove_file(path).unwrap();
+        }
         fs::remove_file(saved.images.join("core-1.img")).unwrap();
         let error = saved.restore().arg(&saved.id).run().fails(1, "criu failed to restore the container: Error (criu/");
         assert!(error.contains("log file: ") && error.contains("restore.log"), "{error}");

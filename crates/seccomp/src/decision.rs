@@ -6,7 +6,7 @@ use crate::model::{Action, Condition, ENOSYS, Profile, Test};
 use crate::syscalls::{self, Carrier, Syscall};
 
 /// One way for a call to get an action: all conditions hold. They are sorted by argument and cut to the architecture.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Alternative {
     pub conditions: Vec<Condition>,
     pub action: Action,

@@ -3,7 +3,7 @@
 use crate::arch::Arch;
 
 /// What a filter answers, with the number that some answers carry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
     KillProcess,
     KillThread,
@@ -88,7 +88,7 @@ impl std::fmt::Display for Action {
 }
 
 /// How an argument is compared; unsigned, on the low 32 bits of both sides where the architecture has 32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Test {
     Ne(u64),
     Lt(u64),
@@ -104,7 +104,7 @@ pub enum Test {
 }
 
 /// A test of one argument, 0 to 5.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Condition {
     pub argument: u8,
     pub test: Test,
