@@ -4,7 +4,8 @@ use crate::bench::Bench;
 use crate::case::{Case, Clause, Verdict, ensure, expect, skip};
 use crate::container::Container;
 use serde_json::json;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 const ABSOLUTE: Clause = Clause::must(
     "config-linux.md, Cgroups Path",
@@ -21,6 +22,17 @@ const REMOVED: Clause = Clause::must(
 const NAMESPACED: Clause =
     Clause::must("config-linux.md, Namespaces", "cgroup the container will have an isolated view of the cgroup hierarchy.");
 
+const OWNED: Clause = Clause::should(
+    "config-linux.md, Cgroup ownership",
+    "Runtimes SHOULD change the cgroup ownership if and only if the cgroup filesystem is to be mounted read/write",
+);
+const NOT_THE_REST: Clause =
+    Clause::should("config-linux.md, Cgroup ownership", "The runtime SHOULD NOT change the ownership of any other files.");
+const NAMESPACE_FIRST: Clause = Clause::should(
+    "config-linux.md, Cgroup ownership",
+    "A runtime SHOULD NOT change the ownership of a container cgroup unless it will also create a new cgroup namespace for the container.",
+);
+
 pub fn cases() -> Vec<Case> {
     vec![
         ABSOLUTE.case("linux.cgroups-path.absolute", absolute),
@@ -28,6 +40,10 @@ pub fn cases() -> Vec<Case> {
         CONSISTENT.case("linux.cgroups-path.absolute.consistent", |bench| consistent(bench, true)),
         REMOVED.case("linux.cgroups-path.removed", removed),
         NAMESPACED.case("linux.cgroups-path.cgroup-namespace-hides", hidden),
+        OWNED.case("linux.cgroup-ownership.writable", |bench| owned_by(bench, &["nosuid"], true, CONTAINERS)),
+        OWNED.case("linux.cgroup-ownership.readonly", |bench| owned_by(bench, &["nosuid", "ro"], true, 0)),
+        NAMESPACE_FIRST.case("linux.cgroup-ownership.no-namespace", |bench| owned_by(bench, &["nosuid"], false, 0)),
+        NOT_THE_REST.case("linux.cgroup-ownership.not-the-limits", limits_are_not_given),
     ]
 }
 
@@ -92,4 +108,47 @@ fn hidden(bench: &Bench) -> Verdict {
     let seen = bench.report(&mut bundle)?["cgroup"].clone();
     let text = seen.as_str().unwrap_or_default();
     ensure(!text.contains(&name) && text.contains(":/"), || format!("/proc/self/cgroup shows the place on the host: {text:?}"))
+}
+
+/// Whose the program is in the cases about ownership.
+const CONTAINERS: u32 = 2345;
+
+/// A container of that user's, and its cgroup on the host.
+fn shown<'bench>(bench: &'bench Bench, options: &[&str], namespaced: bool) -> Verdict<(Container<'bench>, PathBuf)> {
+    needs_cgroups(bench)?;
+    let top = Path::new("/sys/fs/cgroup");
+    if !top.join("cgroup.procs").exists() {
+        return Err(skip("cgroup v1 is in use: judge with --view v2"));
+    }
+    let mut bundle = bench.bundle()?;
+    let name = name(bench);
+    bundle.config["linux"]["cgroupsPath"] = json!(format!("/{name}"));
+    bundle.config["process"]["user"] = json!({ "uid": CONTAINERS, "gid": 0 });
+    if namespaced {
+        bundle.push("/linux/namespaces", json!({ "type": "cgroup" }));
+    }
+    bundle.mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]);
+    bundle.mount("/sys/fs/cgroup", "cgroup", "cgroup", options);
+    Ok((bench.create(&bundle)?, top.join(name)))
+}
+
+fn owned_by(bench: &Bench, options: &[&str], namespaced: bool, due: u32) -> Verdict {
+    let (_container, cgroup) = shown(bench, options, namespaced)?;
+    for file in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
+        let owner = std::fs::metadata(cgroup.join(file))?.uid();
+        ensure(owner == due, || format!("{:?} belongs to user {owner}; due is {due}", cgroup.join(file)))?;
+    }
+    Ok(())
+}
+
+fn limits_are_not_given(bench: &Bench) -> Verdict {
+    let (_container, cgroup) = shown(bench, &["nosuid"], true)?;
+    let given = std::fs::read_to_string("/sys/kernel/cgroup/delegate")?;
+    for entry in std::fs::read_dir(&cgroup)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let may = given.lines().any(|line| name == line) || entry.file_type()?.is_dir();
+        ensure(may || entry.metadata()?.uid() == 0, || format!("{name:?} belongs to the container's user"))?;
+    }
+    Ok(())
 }

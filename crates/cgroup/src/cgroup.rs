@@ -145,17 +145,17 @@ impl Cgroup {
         self.as_dir().must_write("cgroup.procs", &pid.to_string())
     }
 
-    /// Gives it to the container's root user, who may then make cgroups in it: the directory and the files that
-    /// /sys/kernel/cgroup/delegate lists. The limits stay with whoever made it (config-linux.md, "cgroup ownership").
-    pub fn delegate(&self, uid: u32, gid: u32) -> Result<(), CgroupError> {
+    /// Gives it to a user, who may then make cgroups in it: the directory and the files that /sys/kernel/cgroup/delegate lists. The
+    /// limits and every file's group stay as they are (config-linux.md, "Cgroup ownership").
+    pub fn delegate(&self, uid: u32) -> Result<(), CgroupError> {
         let failed = |source| CgroupError::Failed { act: "delegate", path: self.path.clone(), source };
-        sys::fd::fchown(&self.dir, uid, gid).map_err(failed)?;
+        sys::fd::fchown(&self.dir, uid, SAME_GROUP).map_err(failed)?;
         for file in delegated_files().map_err(failed)? {
             // To write: some cannot be read (memory.reclaim).
             match self.as_dir().open_to_write(&file) {
                 // Listed for other controllers, or by a newer kernel.
                 Err(error) if error.is(sys::Errno::ENOENT) => {}
-                opened => opened.and_then(|file| sys::fd::fchown(file, uid, gid)).map_err(failed)?,
+                opened => opened.and_then(|file| sys::fd::fchown(file, uid, SAME_GROUP)).map_err(failed)?,
             }
         }
         Ok(())
@@ -227,6 +227,9 @@ impl Cgroup {
         }
     }
 }
+
+/// Of fchown(2).
+const SAME_GROUP: u32 = u32::MAX;
 
 /// A kernel without the list has these three (config-linux.md, "cgroup ownership").
 fn delegated_files() -> Result<Vec<String>, sys::Error> {

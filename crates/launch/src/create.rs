@@ -28,7 +28,7 @@ pub struct Launch<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// Puts init where it is accounted before it goes on, if it cannot be born there: hierarchies of cgroup v1, a scope of systemd's.
     pub join: Option<&'a dyn Fn(Pid) -> Result<(), Cause>>,
-    /// Sets the limits of the cgroup that init was born in.
+    /// Sets the limits of the cgroup that init was born in, and its owner.
     pub limit: &'a dyn Fn() -> Result<(), Failure>,
     /// The socket on which init waits for `start`; `None` when the caller starts it at once.
     pub listener: Option<OwnedFd>,

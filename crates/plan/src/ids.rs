@@ -142,6 +142,14 @@ pub(crate) fn ranges(map: &[oci::LinuxIdMapping]) -> Vec<IdRange> {
     map.iter().map(|line| IdRange { container: line.container_id(), host: line.host_id(), size: line.size() }).collect()
 }
 
+impl IdRange {
+    /// Who `id` of the container is outside, if it is in this range.
+    pub(crate) fn outside(self, id: u32) -> Option<u32> {
+        let offset = id.checked_sub(self.container).filter(|offset| *offset < self.size)?;
+        self.host.checked_add(offset)
+    }
+}
+
 impl std::fmt::Display for IdRange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.size == 1 {

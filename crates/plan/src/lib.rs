@@ -7,6 +7,7 @@
 mod annotations;
 mod capabilities;
 mod cgroup;
+mod cgroup_owner;
 mod cgroup_view;
 mod checkpoint;
 mod devices;

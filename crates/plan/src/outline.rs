@@ -84,6 +84,9 @@ impl Outline {
         if let Some(rules) = &plan.resources.devices {
             self.say(Step::CgroupLimit, format!("a device program of {} rules", rules.len()));
         }
+        if let Some(uid) = plan.cgroup_owner {
+            self.say(Step::CgroupDelegate, format!("to user {uid} of the host, but not its limits"));
+        }
         if let Some(rdt) = &plan.rdt {
             self.rdt(rdt);
         }

@@ -26,6 +26,9 @@ pub struct Plan {
     pub cgroup: CgroupPlan,
     /// Beside it, on a host whose controllers are bound to cgroup v1.
     pub legacy_cgroups: Option<LegacyCgroups>,
+    /// The user that the cgroup of version 2 is given to, as the runtime's user namespace numbers it. `None`: it stays its maker's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup_owner: Option<u32>,
     /// Set before the first process is in the cgroup.
     pub resources: Resources,
     /// `None`: no resctrl file system is touched.

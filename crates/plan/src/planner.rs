@@ -6,8 +6,8 @@ use crate::mounts::Surroundings;
 use crate::process::{ProcessContext, Role};
 use crate::{
     Actor, Descriptors, Ids, LandlockLayer, NamespaceKind, Namespaces, Opener, Plan, Process, Recorded, Refusal, Request,
-    SeccompFilter, annotations, capabilities, cgroup, devices, hooks, ids, labels, landlock, mounts, namespaces, netdevices,
-    paths, plan_process, plan_seccomp, rdt, resources, root, scheduling, self_protection, sysctl, version,
+    SeccompFilter, annotations, capabilities, cgroup, cgroup_owner, devices, hooks, ids, labels, landlock, mounts, namespaces,
+    netdevices, paths, plan_process, plan_seccomp, rdt, resources, root, scheduling, self_protection, sysctl, version,
 };
 use wolffia_spec::{Config, oci};
 
@@ -32,6 +32,7 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
     let around =
         Surroundings { request, host, namespaces: &namespaces, ids: &known_ids, cgroup: &cgroup, legacy: legacy.as_ref() };
     let mut mounts = mounts::plan_mounts(spec, &around)?;
+    let cgroup_owner = cgroup_owner::plan_cgroup_owner(spec, &around, &mounts);
     let mount_label = labels::plan_mount_label(linux, host)?;
     if let Some(label) = &mount_label {
         labels::label_mounts(&mut mounts, label);
@@ -74,6 +75,7 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
         ids,
         cgroup,
         legacy_cgroups: legacy,
+        cgroup_owner,
         resources,
         rdt,
         root,

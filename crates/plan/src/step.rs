@@ -73,6 +73,8 @@ steps! {
     IdsBecome = "ids.become" by Init;
     /// Set the limits of the container's cgroup.
     CgroupLimit = "cgroup.limit" by Parent;
+    /// Give the container's cgroup to its user, who may make others in it.
+    CgroupDelegate = "cgroup.delegate" by Parent;
     /// Give moved network devices their addresses and set them up.
     NetDevicesConfigure = "netdevices.configure" by Parent;
     /// Set the loopback interface of a new network namespace up.

@@ -305,8 +305,7 @@ fn root_of(manager: SystemdManager) -> String {
 }
 
 fn outer(id: u32, map: &[IdRange]) -> u32 {
-    let inside = |range: &&IdRange| id.checked_sub(range.container).is_some_and(|offset| offset < range.size);
-    map.iter().find(inside).map_or(id, |range| range.host + (id - range.container))
+    map.iter().find_map(|range| range.outside(id)).unwrap_or(id)
 }
 
 #[cfg(test)]

@@ -298,6 +298,47 @@ fn cgroup_views() {
     assert!(hierarchies[2].links.is_empty());
 }
 
+/// By the rules of config-linux.md, "Cgroup ownership".
+#[test]
+fn cgroup_owners() {
+    let owner = |kinds: &[&str], mount: Value, host: &Host, request: &Request, user: u32| {
+        let mut config = config(json!([mount]), with_namespaces(kinds));
+        if kinds.contains(&"user") {
+            let map = json!([{"containerID": 0, "hostID": 100_000, "size": 10}, {"containerID": 10, "hostID": 1000, "size": 1}]);
+            (config["linux"]["uidMappings"], config["linux"]["gidMappings"]) = (map.clone(), map);
+        }
+        config["process"]["user"]["uid"] = json!(user);
+        plan(&config, request, host).unwrap().cgroup_owner
+    };
+    let mount = |kind: &str, source: &str, place: &str, options: Value| json!({"destination": place, "type": kind, "source": source, "options": options});
+    let usual = mount("cgroup", "cgroup", "/sys/fs/cgroup", json!(["nosuid"]));
+    let private = ["mount", "user", "cgroup"];
+    let as_root = |kinds: &[&str], mount: &Value, user| owner(kinds, mount.clone(), &root_host(), &request(), user);
+    assert_eq!(as_root(&private, &usual, 0), Some(100_000));
+    assert_eq!(as_root(&private, &usual, 10), Some(1000), "the user whom the program runs as");
+    assert_eq!(as_root(&private, &mount("cgroup2", "cgroup", "/sys/fs/cgroup/", json!([])), 1), Some(100_001));
+    assert_eq!(as_root(&["mount", "cgroup"], &usual, 7), Some(7), "an id of the host's");
+    assert_eq!(as_root(&["mount", "cgroup"], &usual, 0), None, "it is the runtime's already");
+    assert_eq!(as_root(&["mount", "user"], &usual, 0), None, "the host's cgroups are in sight");
+    let unusual = [
+        mount("cgroup", "cgroup", "/sys/fs/cgroup", json!(["ro"])),
+        mount("cgroup", "cgroup", "/sys/fs/cgroup", json!(["rro"])),
+        mount("cgroup", "cgroups", "/sys/fs/cgroup", json!([])),
+        mount("cgroup", "cgroup", "/cgroup", json!([])),
+        mount("tmpfs", "cgroup", "/sys/fs/cgroup", json!([])),
+    ];
+    for mount in unusual {
+        assert_eq!(as_root(&private, &mount, 0), None, "{mount}");
+    }
+    assert_eq!(owner(&private, usual.clone(), &hybrid_host(), &request(), 0), None, "version 1");
+    let disabled = Request { cgroups: CgroupManager::Disabled, ..request() };
+    assert_eq!(owner(&private, usual.clone(), &root_host(), &disabled, 0), None, "it has no cgroup of its own");
+    let systemd = Request { cgroups: CgroupManager::Systemd, ..request() };
+    assert_eq!(owner(&private, usual.clone(), &root_host(), &systemd, 0), Some(100_000));
+    let own = Host { subordinate_uids: user_host().subordinate_uids, euid: 1000, ..root_host() };
+    assert_eq!(owner(&private, usual, &own, &rootless_request(), 10), None, "it is the runtime's already");
+}
+
 #[test]
 fn cgroup_paths() {
     let planned = |path: Value, request: &Request, host: &Host| {

@@ -20,6 +20,8 @@ pub(crate) struct Accounting {
     legacy: Option<LegacyPlace>,
     scope: Option<SystemdScope>,
     rdt: Option<MonitoredGroup>,
+    /// Why the cgroup is not the container's user's.
+    kept: OnceCell<Recorded>,
 }
 
 impl Accounting {
@@ -77,19 +79,38 @@ impl Accounting {
         self.cgroup.get_or_init(|| cgroup).limit(&plan.resources).map_err(cause)
     }
 
-    /// Sets the limits of the cgroup that init was born in; where it joined, they were set before.
+    /// Sets the limits of the cgroup that init was born in (where it joined, they were set before), and gives it to its user.
     pub fn limit(&self, stage: &Stage<'_>, plan: &Plan) -> std::result::Result<(), Failure> {
         let resources = &plan.resources;
         match self.cgroup.get() {
             Some(cgroup) if self.scope.is_none() && !(resources.writes.is_empty() && resources.devices.is_none()) => {
-                stage.act(Step::CgroupLimit, || cgroup.path().to_owned(), || cgroup.limit(resources).map_err(cause))
+                stage.act(Step::CgroupLimit, || cgroup.path().to_owned(), || cgroup.limit(resources).map_err(cause))?;
             }
+            _ => {}
+        }
+        match (self.cgroup.get(), plan.cgroup_owner) {
+            (Some(cgroup), Some(owner)) => self.delegate(stage, cgroup, owner),
             _ => Ok(()),
         }
     }
 
-    /// Writes down what systemd has made.
+    /// A runtime that may give nothing away keeps the cgroup: it is the container's user who misses something, not the host.
+    fn delegate(&self, stage: &Stage<'_>, cgroup: &Cgroup, owner: u32) -> std::result::Result<(), Failure> {
+        let what = || format!("{} to user {owner}", cgroup.path());
+        let kept = stage.act(Step::CgroupDelegate, what, || match cgroup.delegate(owner) {
+            Err(error) if error.is_permission() => Ok(Some(cause(error).text)),
+            given => given.map(|()| None).map_err(cause),
+        })?;
+        if let Some(reason) = kept {
+            let reason = format!("the container's user can make no cgroups: {reason}");
+            self.kept.get_or_init(|| Recorded { field: "/linux/cgroupsPath".to_owned(), reason });
+        }
+        Ok(())
+    }
+
+    /// Writes down what systemd has made, and what could not be had.
     pub fn note(&self, record: &mut Record<Launched>) {
+        record.launch.recorded.extend(self.kept.get().cloned());
         let (Some(scope), Some(cgroup)) = (&self.scope, self.cgroup.get()) else { return };
         let place = CgroupPlace { mount: scope.mount.to_string(), path: cgroup.path().to_owned(), made: Vec::new() };
         record.cgroup = Some(whole(&place));

@@ -25,12 +25,12 @@ value() { cat "$cgroup/$1"; }
 # FILE KEY
 counter() { awk -v key="$2" '$1 == key { print $2 }' "$cgroup/$1"; }
 
-# ID RESOURCES SCRIPT: starts a container; `cgroup` is its directory then.
+# ID RESOURCES SCRIPT [EDIT]: starts a container; `cgroup` is its directory then.
 start() {
     rm -f config.json
     if ((UID)); then ./wolffia spec --rootless; else ./wolffia spec; fi
     jq --argjson resources "$2" --arg script "$3" \
-        '.process.terminal = false | .process.args = ["/bin/sh", "-c", $script] | .linux.resources += $resources | .root.readonly = false' \
+        '.process.terminal = false | .process.args = ["/bin/sh", "-c", $script] | .linux.resources += $resources | .root.readonly = false | '"${4-.}" \
         config.json >draft && mv draft config.json
     w run --detach --pid-file pid "$1" </dev/null >"$1.out" 2>&1 || { cat "$1.out"; return 1; }
     cgroup=/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$(<pid)/cgroup")
@@ -151,6 +151,22 @@ pause_stops() {
     finish pause
 }
 
+# config-linux.md, "Cgroup ownership".
+a_writable_cgroup_is_its_users() {
+    local user=0 edit='(.mounts[] | select(.type == "cgroup").options) -= ["ro"]
+        | .linux.namespaces |= map(select(.type != "cgroup")) + [{"type": "cgroup"}]'
+    ((UID)) || user=1000 edit+=' | .process.user = {"uid": 1000, "gid": 1000}'
+    start owned '{"pids": {"limit": 9}}' 'sleep 1000' "$edit" || { check "owned: starts" false; return; }
+    for file in . cgroup.procs cgroup.threads cgroup.subtree_control; do
+        check "owned: $file is the user's" equal "$(stat --format=%u "$cgroup/$file")" 1000
+    done
+    ((UID)) || check "owned: pids.max is root's" equal "$(stat --format=%u "$cgroup/pids.max")" 0
+    check "owned: it makes a cgroup" w exec --user "$user" owned /bin/busybox mkdir /sys/fs/cgroup/inner
+    check "owned: and is in it" equal \
+        "$(w exec --user "$user" owned sh -c 'echo 0 >/sys/fs/cgroup/inner/cgroup.procs; cat /proc/self/cgroup')" 0::/inner
+    finish owned
+}
+
 failure_leaves_nothing() {
     start lost '{"memory": {"limit": 33554432}}' 'sleep 1000' && finish lost
     jq '.process.args = ["/no/such/program"]' config.json >draft && mv draft config.json
@@ -173,6 +189,7 @@ pids_stop_a_fork_bomb
 cpu_holds
 io_throttles "$disk"
 pause_stops
+a_writable_cgroup_is_its_users
 failure_leaves_nothing
 rm -rf "$work"
 conclude
