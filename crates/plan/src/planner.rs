@@ -4,6 +4,7 @@ use crate::cgroup::Accounting;
 use crate::host::Host;
 use crate::mounts::Surroundings;
 use crate::process::{ProcessContext, Role};
+use crate::resources::Resources;
 use crate::{
     Actor, Descriptors, Ids, LandlockLayer, NamespaceKind, Namespaces, Opener, Plan, Process, Recorded, Refusal, Request,
     SeccompFilter, annotations, capabilities, cgroup, cgroup_owner, devices, hooks, ids, labels, landlock, mounts, namespaces,
@@ -40,10 +41,7 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
     let root = root::plan_root(spec, linux, &namespaces, request, host)?;
     let mut device_plan = devices::plan_devices(linux, &root, &mounts, &namespaces, &known_ids, host)?;
     recorded.append(&mut device_plan.recorded);
-    // Where no device program bounds it, CAP_MKNOD opens every device of the host, unless a user namespace makes it harmless.
-    let bounded = resources.devices.is_some() || resources.legacy.iter().any(|write| write.controller == "devices");
-    let unbounded = !bounded && !around.in_user_namespace();
-    let withheld_capabilities = if unbounded { capabilities::MKNOD } else { 0 };
+    let withheld_capabilities = withheld_capabilities(&resources, &around);
     let (filter, mut without_effect) = plan_seccomp(linux)?;
     recorded.append(&mut without_effect);
     let (layers, mut not_had) = landlock::plan_container_landlock(config, host)?;
@@ -84,6 +82,12 @@ pub fn plan(config: &Config, request: &Request, host: &Host) -> Result<Plan, Ref
         process,
         recorded,
     })
+}
+
+/// Where no device program bounds it, CAP_MKNOD opens every device of the host, unless a user namespace makes it harmless.
+fn withheld_capabilities(resources: &Resources, around: &Surroundings) -> u64 {
+    let bounded = resources.devices.is_some() || resources.legacy.iter().any(|write| write.controller == "devices");
+    if bounded || around.in_user_namespace() { 0 } else { capabilities::MKNOD }
 }
 
 /// The process of `config.json`. Without one `create` works, and `start` is an error (runtime.md).
