@@ -39,7 +39,9 @@ pub(crate) fn plan_capabilities(
     let mut keep = |name: &str, wanted: u64, limit: u64, why: &str| {
         let lost = wanted & !limit;
         if lost != 0 {
-            let reason = format!("not granting {}: {why}", names(lost).join(", "));
+            // For ambient ones in the words that callers of runc know.
+            let act = if name == "ambient" { "can't raise ambient capability" } else { "not granting" };
+            let reason = format!("{act} {}: {why}", names(lost).join(", "));
             recorded.push(Recorded { field: format!("{field}/capabilities/{name}"), reason });
         }
         wanted & limit

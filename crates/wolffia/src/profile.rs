@@ -25,9 +25,28 @@ pub fn default_profile() -> Result<Value> {
     Ok(profile)
 }
 
+/// The same as text, without being read and written first: the profile is most of what a sandbox says.
+pub(crate) fn default_profile_text() -> Result<String> {
+    match Arch::native() {
+        None | Some(Arch::S390x) => default_profile().map(|profile| profile.to_string()),
+        Some(native) => {
+            let architectures = Value::from_iter(native.runs().iter().map(|arch| arch.oci_name()));
+            let mut text = DEFAULT.trim_end().to_owned();
+            crate::sandbox::insert(&mut text, "architectures", &architectures.to_string());
+            Ok(text)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn its_text_says_the_same() {
+        let text: Value = serde_json::from_str(&default_profile_text().unwrap()).unwrap();
+        assert_eq!(text, default_profile().unwrap());
+    }
     use wolffia_seccomp::{Action, Call, Profile, Syscall, compile, explain};
 
     fn answer(arch: Arch, name: &str, arguments: &[u64]) -> Action {

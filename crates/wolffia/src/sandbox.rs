@@ -77,8 +77,33 @@ pub enum Network {
 }
 
 impl Sandbox {
-    /// The configuration's JSON, which says more than the specification's types hold: for [`Bundle::of_text`](crate::Bundle::of_text).
+    /// The configuration's JSON, which says more than the specification's types hold.
+    ///
+    /// # Errors
+    /// Paths and files that cannot be found or read, values that are none.
     pub fn configuration(&self) -> Result<Value> {
+        let mut configuration = self.without_profile()?;
+        configuration["linux"]["seccomp"] = self.seccomp.profile()?;
+        Ok(configuration)
+    }
+
+    /// The same as text, for [`Bundle::of_text`](crate::Bundle::of_text): in a third fewer instructions.
+    ///
+    /// # Errors
+    /// As of [`Sandbox::configuration`].
+    pub fn text(&self) -> Result<String> {
+        let mut configuration = self.without_profile()?;
+        let mut linux = configuration["linux"].take().to_string();
+        insert(&mut linux, "seccomp", &self.seccomp.text()?);
+        if let Some(members) = configuration.as_object_mut() {
+            members.remove("linux");
+        }
+        let mut text = configuration.to_string();
+        insert(&mut text, "linux", &linux);
+        Ok(text)
+    }
+
+    fn without_profile(&self) -> Result<Value> {
         let (euid, egid) = (wolffia_sys::ids::geteuid(), wolffia_sys::ids::getegid());
         let (uid, gid) = (self.uid.unwrap_or(euid), self.gid.unwrap_or(egid));
         let mut namespaces = vec!["user", "mount", "pid", "ipc", "uts", "cgroup"];
@@ -109,7 +134,6 @@ impl Sandbox {
                 "gidMappings": [{ "containerID": gid, "hostID": egid, "size": 1 }],
                 "maskedPaths": masked,
                 "readonlyPaths": READONLY,
-                "seccomp": self.seccomp.profile()?,
             },
         }))
     }
@@ -178,6 +202,13 @@ impl Sandbox {
     }
 }
 
+/// Adds a member to the text of an object that has some.
+pub(crate) fn insert(object: &mut String, name: &str, value: &str) {
+    let end = object.pop();
+    debug_assert_eq!(end, Some('}'), "{object}");
+    object.extend([",\"", name, "\":", value, "}"]);
+}
+
 /// Those of [`PRIVATE`] that this host has.
 fn private() -> impl Iterator<Item = &'static Path> {
     PRIVATE.iter().map(Path::new).filter(|path| path.is_dir() && !path.is_symlink())
@@ -226,4 +257,18 @@ fn text(path: &Path) -> Result<String> {
         reason: format!("{} is not UTF-8, which a configuration must be", path.display()),
         cure: "rename it",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_is_the_configurations() {
+        for seccomp in [Seccomp::Default, Seccomp::Off] {
+            let sandbox = Sandbox { args: vec!["a\"}".to_owned()], seccomp, ..Sandbox::default() };
+            let text: Value = serde_json::from_str(&sandbox.text().unwrap()).unwrap();
+            assert_eq!(text, sandbox.configuration().unwrap());
+        }
+    }
 }

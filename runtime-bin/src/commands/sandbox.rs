@@ -78,17 +78,18 @@ impl Subcommand for Sandbox {
     fn act(self, global: &Global) -> anyhow::Result<ExitCode> {
         let print = self.print_config;
         let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-        let configuration = self.wanted(terminal).configuration()?;
+        let wanted = self.wanted(terminal);
         if print {
-            crate::report::print(&format!("{configuration:#}\n"));
+            crate::report::print(&format!("{:#}\n", wanted.configuration()?));
             return Ok(ExitCode::SUCCESS);
         }
+        let text = wanted.text()?;
         let kept = foreground::keep()?;
         let options = CreateOptions {
             terminal: if terminal { Terminal::Kept(kept.clone()) } else { Terminal::None },
             ..CreateOptions::default()
         };
-        let bundle = Bundle::of_text("/".as_ref(), serde_json::to_vec(&configuration)?)?;
+        let bundle = Bundle::of_text("/".as_ref(), text.into_bytes())?;
         let foreground = Foreground::begin()?;
         let id = format!("sandbox-{}", std::process::id());
         let (container, running) = global.runtime()?.run(&id, &bundle, &options)?;

@@ -25,6 +25,14 @@ impl Seccomp {
             Seccomp::File(path) => read(path),
         }
     }
+
+    /// The same as text.
+    pub(super) fn text(&self) -> Result<String> {
+        match self {
+            Seccomp::Default => crate::profile::default_profile_text(),
+            Seccomp::Off | Seccomp::File(_) => self.profile().map(|profile| profile.to_string()),
+        }
+    }
 }
 
 fn read(path: &Path) -> Result<Value> {
