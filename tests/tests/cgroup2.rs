@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
-use wolffia_tests::{Bundle, Case, ROOT, Value, json, scenario};
+use std::time::Duration;
+use wolffia_tests::{Bundle, Case, ROOT, Value, json, scenario, wait_until};
 
 /// The unified hierarchy alone, whatever the host's mounts are.
 const VIEW: &str =
@@ -58,11 +59,54 @@ fn a_writable_cgroup_is_its_users_and_its_limits_are_not() {
         expected.push("0::/inner".to_owned());
         assert_eq!(look(case, &other), expected, "the user whom the program runs as");
         assert_eq!(look(case, &bundle(case, LOOK, &["ro"])), given(NOBODY, NOBODY), "it is shown read-only");
-        let hosts = bundle(case, LOOK, &[]);
-        hosts.edit(|config| {
-            config["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "cgroup");
-        });
-        assert_eq!(look(case, &hosts), given(NOBODY, NOBODY), "the host's cgroups are in sight");
+    });
+}
+
+/// Without a cgroup namespace /proc/self/cgroup names a place in the host's hierarchy, and there it is: writable only for the asking
+/// (CVE-2023-25809), and nobody's but the host's.
+#[test]
+fn the_hosts_hierarchy_is_what_a_container_without_a_cgroup_namespace_sees() {
+    scenario(ROOT, |case| {
+        const LOOK: &str = "place=/sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)
+            stat -c %u $place $place/cgroup.procs
+            mkdir $place/inner 2>/dev/null && echo made && rmdir $place/inner
+            exit 0";
+        let seen = |options: &[&str], own_ids: bool| {
+            let bundle = bundle(case, LOOK, options);
+            bundle.edit(|config| {
+                let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+                namespaces.retain(|namespace| namespace["type"] != "cgroup" && (own_ids || namespace["type"] != "user"));
+                if !own_ids {
+                    config["linux"].as_object_mut().unwrap().retain(|name, _| !name.ends_with("Mappings"));
+                }
+            });
+            look(case, &bundle)
+        };
+        assert_eq!(seen(&["rw"], true), [NOBODY, NOBODY], "it is not given to a user");
+        assert_eq!(seen(&["rw"], false), ["0", "0", "made"]);
+        assert_eq!(seen(&[], false), ["0", "0"]);
+        assert_eq!(seen(&["ro"], false), ["0", "0"]);
+    });
+}
+
+/// A cgroup that hands controllers down can hold no process itself (cgroups(7)).
+#[test]
+fn exec_goes_where_a_process_can_be() {
+    scenario(ROOT, |case| {
+        let script = "cd /sys/fs/cgroup && mkdir inner && echo 0 >inner/cgroup.procs && echo +hugetlb >cgroup.subtree_control && exec sleep 300";
+        let bundle = bundle(case, script, &[]);
+        let id = case.id();
+        case.call_on("run", &bundle, &id).arg("--detach").by_shell(VIEW).run().succeeds();
+        let exec = |cgroup: &[&str], command: &[&str]| {
+            case.wolffia().arg("exec").args(cgroup).arg(&id).args(command).by_shell(VIEW).run()
+        };
+        let ready = || exec(&["--cgroup", "inner"], &["cat", "/sys/fs/cgroup/cgroup.subtree_control"]).stdout == "hugetlb\n";
+        assert!(wait_until(Duration::from_secs(20), ready), "controllers are handed down");
+        let place = ["grep", "^0", "/proc/self/cgroup"];
+        assert_eq!(exec(&[], &place).succeeds(), "0::/inner\n", "where init is");
+        assert_eq!(exec(&["--cgroup", "inner"], &place).succeeds(), "0::/inner\n");
+        exec(&["--cgroup", "/"], &place).fails(255, "device or resource busy: it enables controllers");
+        case.wolffia().args(["delete", "--force", &id]).by_shell(VIEW).run().succeeds();
     });
 }
 

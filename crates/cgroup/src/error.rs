@@ -16,6 +16,12 @@ pub enum CgroupError {
     /// runc's text: `exec --cgroup`.
     #[error("unknown controller {controller:?}: the host has no such hierarchy of version 1")]
     NoSuchController { controller: String },
+    /// runc's text: `exec --cgroup`, and the kernel's "no internal process constraint" (cgroups(7)).
+    #[error(
+        "error adding pid of the new process to cgroups: {path}: device or resource busy: it enables controllers for the cgroups below it \
+         (cgroup.subtree_control), so that no process can be in it itself: name one below it with --cgroup"
+    )]
+    Inner { path: String },
     /// runc's text.
     #[error("error adding pid {pid} to cgroups: {}", file.display())]
     Join { pid: i32, file: PathBuf, source: std::io::Error },

@@ -25,12 +25,13 @@
 //! from the runtime's side makes init exit, so that a runtime that was killed leaves no process.
 
 use crate::failure::{Cause, Failure};
+use crate::patience;
 use crate::stage::TraceLine;
 use serde::{Serialize, de::DeserializeOwned};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 use wolffia_sys::pidfd::{self, ExitStatus};
-use wolffia_sys::{Errno, poll, socket};
+use wolffia_sys::{Errno, socket};
 
 /// Longest message. A failure's text is cut to fit.
 pub const MESSAGE_LIMIT: usize = 64 * 1024;
@@ -145,7 +146,7 @@ impl RuntimeSide {
 
     /// The next message, or why there is none. `limit` bounds the wait; `None` only where a hook without a timeout may be running.
     pub fn receive(&self, init: BorrowedFd<'_>, limit: Option<Duration>) -> Result<Result<FromInit, Silence>, Cause> {
-        let ready = poll::poll_readable(&[self.0.as_fd(), init], limit)?;
+        let ready = patience::poll_readable(&[self.0.as_fd(), init], init, limit)?;
         if ready.first() == Some(&true) {
             return match socket::recv(self.0.as_fd(), MESSAGE_LIMIT) {
                 Ok(Some((bytes, descriptors))) => FromInit::decode(&bytes, descriptors).map(Ok),

@@ -24,6 +24,7 @@ mod leash;
 mod mounts;
 mod netdevices;
 mod paths;
+mod patience;
 mod payload;
 pub mod restage;
 mod rootfs;

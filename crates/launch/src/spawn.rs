@@ -2,6 +2,7 @@
 
 use crate::create::Running;
 use crate::failure::{Cause, Failure};
+use crate::patience;
 use crate::stage::Stage;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use wolffia_plan::{JoinNamespace, NamespaceKind, Namespaces, Step};
 use wolffia_sys::fd::OFlags;
 use wolffia_sys::process::{self, CloneRequest, Forked, SingleThreaded};
 use wolffia_sys::procfs::ProcHandle;
-use wolffia_sys::{Errno, Pid, fd, namespaces, pidfd, poll, prctl, socket};
+use wolffia_sys::{Errno, Pid, fd, namespaces, pidfd, prctl, socket};
 
 /// Longest time that the bridge may take: it makes a handful of system calls.
 const BRIDGE_LIMIT: Duration = Duration::from_secs(30);
@@ -155,9 +156,11 @@ pub fn set_oom_score(pid: Pid, score: i32) -> Result<(), Cause> {
 
 /// Takes over what the bridge has made, and waits for its end.
 fn cross(bridge: &Fledgling, channel: &OwnedFd, limit: Duration) -> Result<Spawned, Cause> {
-    let spoke = poll::wait_readable(channel.as_fd(), Some(limit))?;
+    let process = bridge.pidfd.as_fd();
+    let comes = |fd| patience::poll_readable(&[fd], process, Some(limit)).map(|ready| ready.contains(&true));
+    let spoke = comes(channel.as_fd())?;
     let answer = if spoke { socket::recv(channel.as_fd(), 4096) } else { Ok(None) };
-    if !(spoke && pidfd::wait_exit(bridge.pidfd.as_fd(), Some(limit))?) {
+    if !(spoke && comes(process)?) {
         pidfd::send_signal(bridge.pidfd.as_fd(), libc::SIGKILL)?;
     }
     pidfd::wait(bridge.pidfd.as_fd())?;

@@ -12,10 +12,11 @@ use crate::{CgroupPlan, CgroupView, HostPath, LegacyCgroups, LegacyHierarchy, Na
 pub(crate) fn plan_view(field: &str, around: &Surroundings) -> Result<CgroupView, Refusal> {
     let private = around.namespaces.is_private(NamespaceKind::Cgroup);
     match &around.host.cgroups {
-        CgroupLayout::Unified { .. } => {
-            let source = own_unified(around).ok_or_else(|| absent(field))?;
-            Ok(if private { CgroupView::Unified { fallback: source } } else { CgroupView::UnifiedBind { source } })
+        CgroupLayout::Unified { .. } if private => {
+            own_unified(around).map(|fallback| CgroupView::Unified { fallback }).ok_or_else(|| absent(field))
         }
+        // The whole hierarchy, because /proc/self/cgroup names places in it: what reads both (systemd, monitors) must find them.
+        CgroupLayout::Unified { mount, .. } => Ok(CgroupView::UnifiedBind { source: mount.clone() }),
         CgroupLayout::Legacy { hierarchies, .. } => {
             let hierarchies =
                 hierarchies.iter().map(|hierarchy| legacy(hierarchy, around.legacy, private)).collect::<Option<Vec<_>>>();
@@ -29,10 +30,7 @@ pub(crate) fn plan_view(field: &str, around: &Surroundings) -> Result<CgroupView
 /// moment as its roots, which are the runtime's for a container that has no place in the hierarchies of version 1.
 pub(crate) fn shows_own(around: &Surroundings) -> bool {
     match &around.host.cgroups {
-        CgroupLayout::Unified { .. } => {
-            around.namespaces.is_private(NamespaceKind::Cgroup)
-                || matches!(around.cgroup, CgroupPlan::Unified { optional: false, .. })
-        }
+        CgroupLayout::Unified { .. } => around.namespaces.is_private(NamespaceKind::Cgroup),
         CgroupLayout::Legacy { .. } => around.legacy.is_some(),
         CgroupLayout::Absent => false,
     }

@@ -399,7 +399,7 @@ pub enum IdMapSource {
 pub enum CgroupView {
     /// A new cgroup2 mount, rooted at the container's cgroup namespace; bound from `host` when the kernel refuses.
     Unified { fallback: HostPath },
-    /// Bind the container's own cgroup from the host's cgroup2 mount: it has no cgroup namespace.
+    /// Bind the host's cgroup2 mount: the container has no cgroup namespace.
     UnifiedBind { source: HostPath },
     /// A tmpfs with a directory for each v1 hierarchy.
     Legacy { hierarchies: Vec<LegacyHierarchy> },

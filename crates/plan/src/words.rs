@@ -123,7 +123,7 @@ fn source(what: &MountKind) -> String {
         MountKind::Cgroup(CgroupView::Unified { fallback }) => {
             format!("cgroup2 of its cgroup namespace, or when it is refused {fallback}")
         }
-        MountKind::Cgroup(CgroupView::UnifiedBind { source }) => format!("its own cgroup, {source}"),
+        MountKind::Cgroup(CgroupView::UnifiedBind { source }) => format!("the host's cgroups, {source}"),
         MountKind::Cgroup(CgroupView::Legacy { hierarchies }) => {
             let names: Vec<&str> = hierarchies.iter().map(|hierarchy| hierarchy.directory.as_str()).collect();
             format!("cgroup v1: {}", names.join(" "))

@@ -269,12 +269,9 @@ fn cgroup_views() {
     let private = with_namespaces(&["mount", "cgroup"]);
     assert_eq!(view(private.clone(), json!([]), &root_host()), (CgroupView::Unified { fallback: own.clone() }, false));
     assert_eq!(view(private.clone(), json!(["ro"]), &root_host()), (CgroupView::Unified { fallback: own.clone() }, true));
-    let bound = CgroupView::UnifiedBind { source: own };
-    assert_eq!(
-        view(json!({}), json!([]), &root_host()),
-        (bound.clone(), false),
-        "its own cgroup, though no namespace hides others"
-    );
+    let bound = CgroupView::UnifiedBind { source: path("/sys/fs/cgroup") };
+    assert_eq!(view(json!({}), json!([]), &root_host()), (bound.clone(), true), "the host's are written only for the asking");
+    assert_eq!(view(json!({}), json!(["rw"]), &root_host()), (bound.clone(), false));
     assert_eq!(view(json!({}), json!(["ro"]), &root_host()), (bound, true));
     let placed = view(json!({"cgroupsPath": "/a"}), json!([]), &hybrid_host());
     let (CgroupView::Legacy { hierarchies }, false) = placed else { panic!("not its own: {placed:?}") };

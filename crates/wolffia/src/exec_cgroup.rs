@@ -103,7 +103,12 @@ impl Container {
         };
         let below = asked.unwrap_or_default();
         let names = [own.path()].into_iter().chain(below.split('/').filter(|name| !name.is_empty()));
-        Ok(Some((own.below(below)?, names.collect::<Vec<_>>().join("/"))))
+        let path = names.collect::<Vec<_>>().join("/");
+        let directory = own.below(below)?;
+        if asked.is_some() && Cgroup::open(Path::new(&place.mount), &path)?.hands_down()? {
+            return Err(CgroupError::Inner { path }.into());
+        }
+        Ok(Some((directory, path)))
     }
 
     fn cgroup_of_init(&self) -> Result<String> {
