@@ -9,7 +9,7 @@ use wolffia_sys::poll;
 const MOST_ROUNDS: u32 = 9;
 
 /// Which of `fds` can be read; none of them when `limit` has passed (`None`: never). A container that has used up its quota leaves the
-/// process in its cgroup, `pidfd`, without a processor or a disk for minutes: that is no reason to give up, and counts up to ten limits.
+/// process in its cgroup, `pidfd`, without a processor for minutes: that is no reason to give up, and counts up to ten limits.
 pub(crate) fn poll_readable(fds: &[BorrowedFd<'_>], pidfd: BorrowedFd<'_>, limit: Option<Duration>) -> Result<Vec<bool>, Cause> {
     let mut ready = poll::poll_readable(fds, limit)?;
     let mut rounds = 0;
@@ -20,7 +20,7 @@ pub(crate) fn poll_readable(fds: &[BorrowedFd<'_>], pidfd: BorrowedFd<'_>, limit
     Ok(ready)
 }
 
-/// Whether the process would go on if it could: runnable, or waiting for a disk (proc_pid_stat(5)). Who cannot be looked at is not.
+/// Whether the process would go on if it had a processor (proc_pid_stat(5)). Who cannot be looked at is not.
 fn is_starved(pidfd: BorrowedFd<'_>) -> bool {
     let read = |path: String| std::fs::read_to_string(path).ok();
     let pid = || {
@@ -29,7 +29,7 @@ fn is_starved(pidfd: BorrowedFd<'_>) -> bool {
             .find_map(|line| line.strip_prefix("Pid:\t").map(str::to_owned))
     };
     let state = || read(format!("/proc/{}/stat", pid()?))?.rsplit_once(')')?.1.trim_start().chars().next();
-    matches!(state(), Some('R' | 'D'))
+    state() == Some('R')
 }
 
 #[cfg(test)]
