@@ -168,6 +168,10 @@ impl Restoring<'_> {
         let mut answer = |notice: &Notice, fds: Vec<OwnedFd>| -> Result<()> {
             match (notice.moment.as_str(), notice.pid.and_then(Pid::from_raw)) {
                 ("setup-namespaces", Some(pid)) => {
+                    // Before the processes, because connections that are restored need it.
+                    if outside.plan.namespaces.is_new(NamespaceKind::Network) {
+                        stage.act(Step::Loopback, String::new, || restage::set_loopback_up(pid))?;
+                    }
                     run_hooks(stage, outside.plan, &hook_state(record, "creating", Some(pid.get())))
                 }
                 ("post-restore", Some(pid)) => {
@@ -190,9 +194,6 @@ impl Restoring<'_> {
                     });
                     // CRIU lets them go on whatever it is answered now. Who has a SIGKILL pending does not.
                     compared.or_else(|error| inspect::kill_stopped(running.pid, criu).and(Err(error)))?;
-                    if outside.plan.namespaces.is_new(NamespaceKind::Network) {
-                        stage.act(Step::Loopback, String::new, || restage::set_loopback_up(running.pid))?;
-                    }
                     *verified = true;
                     Ok(())
                 }

@@ -59,6 +59,21 @@ check "it is moved with its memory to follow" move
 check "the second goes on, and the first is gone" eval 'counts && ! w state proof 2>/dev/null && w delete --force moved'
 check "nothing of it is left" eval '! w state proof 2>/dev/null && test ! -e "/sys/fs/cgroup$before" && ! pgrep --full tmp/count'
 
+# A connection that the container has with itself. In perl, because busybox's nc ends when CRIU interrupts it.
+talk='my $door = IO::Socket::INET->new(LocalAddr => "127.0.0.1:7777", Listen => 1) or die;
+    if (!fork) { my $from = $door->accept; open my $file, ">", "/tmp/heard"; $file->autoflush; print $file $_ while <$from>; exit }
+    my $to = IO::Socket::INET->new("127.0.0.1:7777") or die;
+    for (my $i = 1;; $i++) { print $to "$i\n"; $to->flush; select undef, undef, undef, 0.1 }'
+hears() { local before=$(tail -n 1 rootfs/tmp/heard) && within 20 eval '(($(tail -n 1 rootfs/tmp/heard) > before))'; }
+mkdir rootfs/usr && ln -s usr/lib rootfs/lib && ln -s usr/lib64 rootfs/lib64
+jq --arg talk "$talk" '.process.args = ["/usr/bin/perl", "-MIO::Socket::INET", "-e", $talk]
+    | .mounts += [{"destination": "/usr", "type": "bind", "source": "/usr", "options": ["rbind", "ro"]}]' config.json >changed && mv changed config.json
+check "it talks by TCP" eval 'w run --detach talks </dev/null >/dev/null 2>&1 && within 20 test -s rootfs/tmp/heard && hears'
+check "its connection is saved" w checkpoint --tcp-established --image-path ~/tcp talks
+stopped=$(tail -n 1 rootfs/tmp/heard)
+check "restore of a connection" eval 'w restore --detach --tcp-established --image-path ~/tcp talks </dev/null >/dev/null'
+check "it goes on where it was" eval 'hears && equal "$(sed -n "$((stopped + 1))p" rootfs/tmp/heard)" $((stopped + 1)) && w delete --force talks'
+
 ((UID)) || [[ $manager != systemd ]] || {
     tar --directory rootfs --create . | podman import - box >/dev/null 2>&1
     run=(podman --runtime ~/wolffia)
