@@ -87,18 +87,18 @@ impl Profile {
             return Err(Problem::KillableWithoutNotify.at(format!("{base}/flags")));
         }
         for (at, rule) in self.rules.iter().enumerate() {
-            let names = format!("{base}/syscalls/{at}/names");
+            let names = || format!("{base}/syscalls/{at}/names");
             if rule.names.is_empty() {
-                return Err(Problem::NoNames.at(names));
+                return Err(Problem::NoNames.at(names()));
             }
             if let Some(name) = rule.names.iter().position(String::is_empty) {
-                return Err(Problem::EmptyName.at(format!("{names}/{name}")));
+                return Err(Problem::EmptyName.at(format!("{}/{name}", names())));
             }
             // The parent learns the listener's fd from a write of the process that has just loaded the filter.
             if rule.action == Action::Notify
                 && let Some(name) = rule.names.iter().position(|name| name == "write")
             {
-                return Err(Problem::NotifyOnWrite.at(format!("{names}/{name}")));
+                return Err(Problem::NotifyOnWrite.at(format!("{}/{name}", names())));
             }
         }
         Ok(self)

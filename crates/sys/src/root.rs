@@ -205,7 +205,8 @@ impl Root {
             tries += 1;
             match rx::openat2(&self.0, name, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) if tries < TRIES => {}
-                outcome => return outcome.call("openat2", || format!("rootfs, {path:?}, {flags:?}, {resolve:?}")),
+                // Without the flags, because many lookups are of what may be missing, and to write flags out takes long.
+                outcome => return outcome.map_err(|errno| failure("openat2", path, errno)),
             }
         }
     }
