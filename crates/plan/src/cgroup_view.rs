@@ -26,11 +26,12 @@ pub(crate) fn plan_view(field: &str, around: &Surroundings) -> Result<CgroupView
     }
 }
 
-/// Whether the view is one of cgroups that are the container's own. A cgroup namespace alone makes none: it has the cgroups of the
-/// moment as its roots, which are the runtime's for a container that has no place in the hierarchies of version 1.
-pub(crate) fn shows_own(around: &Surroundings) -> bool {
+/// Whether the view is writable where the mount's options say nothing: one of cgroups that are the container's own, and for root's
+/// containers the whole hierarchy, because Docker's `--privileged` only takes `ro` away. A cgroup namespace alone makes none its own with
+/// version 1: it has the cgroups of the moment as its roots, which are the runtime's for a container that has no place there.
+pub(crate) fn is_writable_unasked(around: &Surroundings) -> bool {
     match &around.host.cgroups {
-        CgroupLayout::Unified { .. } => around.namespaces.is_private(NamespaceKind::Cgroup),
+        CgroupLayout::Unified { .. } => around.namespaces.is_private(NamespaceKind::Cgroup) || !around.in_user_namespace(),
         CgroupLayout::Legacy { .. } => around.legacy.is_some(),
         CgroupLayout::Absent => false,
     }

@@ -192,8 +192,8 @@ fn attributes(options: &MountOptions, what: &MountKind, around: &Surroundings) -
         MountKind::Filesystem { .. } => options.for_new_mount(),
         MountKind::Cgroup(_) => {
             let mut attributes = options.for_new_mount();
-            // What is not the container's own is the host's: writable only for the asking (CVE-2023-25809).
-            if !cgroup_view::shows_own(around) && !options.is_writable() {
+            // The host's are writable only for the asking (CVE-2023-25809).
+            if !cgroup_view::is_writable_unasked(around) && !options.is_writable() {
                 attributes.set |= MOUNT_ATTR_RDONLY;
             }
             attributes

@@ -270,9 +270,11 @@ fn cgroup_views() {
     assert_eq!(view(private.clone(), json!([]), &root_host()), (CgroupView::Unified { fallback: own.clone() }, false));
     assert_eq!(view(private.clone(), json!(["ro"]), &root_host()), (CgroupView::Unified { fallback: own.clone() }, true));
     let bound = CgroupView::UnifiedBind { source: path("/sys/fs/cgroup") };
-    assert_eq!(view(json!({}), json!([]), &root_host()), (bound.clone(), true), "the host's are written only for the asking");
-    assert_eq!(view(json!({}), json!(["rw"]), &root_host()), (bound.clone(), false));
-    assert_eq!(view(json!({}), json!(["ro"]), &root_host()), (bound, true));
+    assert_eq!(view(json!({}), json!([]), &root_host()), (bound.clone(), false));
+    assert_eq!(view(json!({}), json!(["ro"]), &root_host()), (bound.clone(), true));
+    let users = || with_namespaces(&["mount", "user"]);
+    let (user, asked) = (view(users(), json!([]), &user_host()), view(users(), json!(["rw"]), &user_host()));
+    assert_eq!((user, asked), ((bound.clone(), true), (bound, false)), "the host's are a user's only for the asking");
     let placed = view(json!({"cgroupsPath": "/a"}), json!([]), &hybrid_host());
     let (CgroupView::Legacy { hierarchies }, false) = placed else { panic!("not its own: {placed:?}") };
     assert_eq!(hierarchies[0].source, path("/sys/fs/cgroup/cpu,cpuacct/a"));
