@@ -97,9 +97,11 @@ port() {
 
 # SECONDS PID DESCRIPTOR VARIABLE: reads a line from a guest that runs as process PID. False if time is over or the process ends.
 read_line() {
-    local until=$((SECONDS + $1))
+    local until=$((SECONDS + $1)) whole=
     while ((SECONDS < until)); do
-        ! read -r -t 1 -u "$3" "$4" || return 0
+        # A second may end in the middle of a word.
+        ! read -r -t 1 -u "$3" "$4" || { printf -v "$4" %s "$whole${!4}" && return 0; }
+        whole+=${!4}
         kill -0 "$2" 2>/dev/null || return 1
     done
     return 1
