@@ -100,7 +100,7 @@ read_line() {
     local until=$((SECONDS + $1)) whole=
     while ((SECONDS < until)); do
         # A second may end in the middle of a word.
-        ! read -r -t 1 -u "$3" "$4" || { printf -v "$4" %s "$whole${!4}" && return 0; }
+        ! IFS= read -r -t 1 -u "$3" "$4" || { printf -v "$4" %s "$whole${!4}" && return 0; }
         whole+=${!4}
         kill -0 "$2" 2>/dev/null || return 1
     done

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use wolffia_tests::{Bundle, Case, ROOT, Value, json, scenario, wait_until};
 
@@ -68,6 +70,7 @@ fn a_writable_cgroup_is_its_users_and_its_limits_are_not() {
 fn the_hosts_hierarchy_is_what_a_container_without_a_cgroup_namespace_sees() {
     scenario(ROOT, |case| {
         const LOOK: &str = "place=/sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)
+            grep ' /sys/fs/cgroup ' /proc/self/mountinfo | cut -d ' ' -f 6 | cut -c 1-2
             stat -c %u $place $place/cgroup.procs
             mkdir $place/inner 2>/dev/null && echo made && rmdir $place/inner
             exit 0";
@@ -82,11 +85,11 @@ fn the_hosts_hierarchy_is_what_a_container_without_a_cgroup_namespace_sees() {
             });
             look(case, &bundle)
         };
-        assert_eq!(seen(&["rw"], true), [NOBODY, NOBODY], "it is not given to a user");
-        for (options, can_write) in [(&["rw"][..], true), (&[], true), (&["ro"], false)] {
-            let expected = ["0", "0", "made"];
-            assert_eq!(seen(options, false), expected[..if can_write { 3 } else { 2 }], "{options:?}");
-        }
+        assert_eq!(seen(&["rw"], true), ["rw", NOBODY, NOBODY], "it is not given to a user");
+        assert_eq!(seen(&[], true), ["ro", NOBODY, NOBODY]);
+        assert_eq!(seen(&["rw"], false), ["rw", "0", "0", "made"]);
+        assert_eq!(seen(&[], false), ["rw", "0", "0", "made"]);
+        assert_eq!(seen(&["ro"], false), ["ro", "0", "0"]);
     });
 }
 
@@ -111,18 +114,31 @@ fn exec_goes_where_a_process_can_be() {
     });
 }
 
-/// A runtime without CAP_CHOWN goes on without, and says so.
+/// A runtime without CAP_CHOWN goes on without, and so does one that finds the cgroup there: each says so.
 #[test]
 fn a_cgroup_that_cannot_be_given_is_recorded() {
     scenario(ROOT, |case| {
-        let bundle = bundle(case, "sleep 300", &[]);
-        let id = case.id();
-        let powerless = VIEW.replace("exec unshare", "exec setpriv --bounding-set=-chown unshare");
-        case.call_on("run", &bundle, &id).arg("--detach").by_shell(&powerless).run().succeeds();
-        let state = case.wolffia().args(["state", &id]).by_shell(VIEW).run().succeeds();
-        let recorded = &serde_json::from_str::<Value>(&state).unwrap()["recorded"];
-        let about = |one: &&Value| one["reason"].as_str().unwrap().contains("the container's user can make no cgroups");
-        assert_eq!(recorded.as_array().unwrap().iter().filter(about).count(), 1, "{recorded}");
-        case.wolffia().args(["delete", "--force", &id]).by_shell(VIEW).run().succeeds();
+        let without = |reason: &str, view: &str, place: Option<&str>| {
+            let bundle = bundle(case, "stat -c %u /sys/fs/cgroup >/out; exec sleep 300", &[]);
+            bundle.edit(|config| {
+                config["root"]["readonly"] = json!(false);
+                config["linux"]["cgroupsPath"] = json!(place);
+            });
+            std::fs::set_permissions(bundle.rootfs(), Permissions::from_mode(0o777)).unwrap();
+            let id = case.id();
+            case.call_on("run", &bundle, &id).arg("--detach").by_shell(view).run().succeeds();
+            let state = case.wolffia().args(["state", &id]).by_shell(VIEW).run().succeeds();
+            assert_eq!(case.wait_for_file(&bundle.rootfs().join("out")).trim(), NOBODY);
+            case.wolffia().args(["delete", "--force", &id]).by_shell(VIEW).run().succeeds();
+            let recorded = &serde_json::from_str::<Value>(&state).unwrap()["recorded"];
+            let text = format!("the container's user can make no cgroups: {reason}");
+            let about = |one: &&Value| one["reason"].as_str().unwrap().starts_with(&text);
+            assert_eq!(recorded.as_array().unwrap().iter().filter(about).count(), 1, "{recorded}");
+        };
+        without("cannot delegate", &VIEW.replace("exec unshare", "exec setpriv --bounding-set=-chown unshare"), None);
+        let name = format!("wolffia-test-{}", std::process::id());
+        let there = VIEW.replace("/sys/fs/cgroup &&", &format!("/sys/fs/cgroup && mkdir /sys/fs/cgroup/{name} &&"));
+        without("the cgroup was there before", &there, Some(&format!("/{name}")));
+        case.program("rmdir").arg(format!("/sys/fs/cgroup/{name}")).by_shell(VIEW).run().succeeds();
     });
 }

@@ -149,7 +149,6 @@ impl Cgroup {
     /// limits and every file's group stay as they are (config-linux.md, "Cgroup ownership").
     pub fn delegate(&self, uid: u32) -> Result<(), CgroupError> {
         let failed = |source| CgroupError::Failed { act: "delegate", path: self.path.clone(), source };
-        sys::fd::fchown(&self.dir, uid, SAME_GROUP).map_err(failed)?;
         for file in delegated_files().map_err(failed)? {
             // To write: some cannot be read (memory.reclaim).
             match self.as_dir().open_to_write(&file) {
@@ -158,7 +157,8 @@ impl Cgroup {
                 opened => opened.and_then(|file| sys::fd::fchown(file, uid, SAME_GROUP)).map_err(failed)?,
             }
         }
-        Ok(())
+        // Last, because its owner can make directories in it by the names of files that are not there.
+        sys::fd::fchown(&self.dir, uid, SAME_GROUP).map_err(failed)
     }
 
     /// Removes every cgroup below it, then itself and those above it, as far as `create` made them. Kills what is still

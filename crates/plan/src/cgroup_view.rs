@@ -31,7 +31,10 @@ pub(crate) fn plan_view(field: &str, around: &Surroundings) -> Result<CgroupView
 /// version 1: it has the cgroups of the moment as its roots, which are the runtime's for a container that has no place there.
 pub(crate) fn is_writable_unasked(around: &Surroundings) -> bool {
     match &around.host.cgroups {
-        CgroupLayout::Unified { .. } => around.namespaces.is_private(NamespaceKind::Cgroup) || !around.in_user_namespace(),
+        CgroupLayout::Unified { .. } => {
+            let roots = !around.in_user_namespace() && !matches!(around.cgroup, CgroupPlan::Inherited { .. });
+            roots || around.namespaces.is_private(NamespaceKind::Cgroup)
+        }
         CgroupLayout::Legacy { .. } => around.legacy.is_some(),
         CgroupLayout::Absent => false,
     }

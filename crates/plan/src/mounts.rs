@@ -4,7 +4,7 @@ use crate::host::Host;
 use crate::ids::KnownIds;
 use crate::mount_options::MountOptions;
 use crate::{
-    CgroupPlan, ContainerPath, FsOption, HostPath, LegacyCgroups, Mount, MountAttributes, MountFallback, MountKind,
+    CgroupPlan, CgroupView, ContainerPath, FsOption, HostPath, LegacyCgroups, Mount, MountAttributes, MountFallback, MountKind,
     NamespaceKind, Namespaces, Refusal, Request, cgroup_view, id_mapped, root,
 };
 use libc::MOUNT_ATTR_RDONLY;
@@ -190,11 +190,15 @@ fn attributes(options: &MountOptions, what: &MountKind, around: &Surroundings) -
         MountKind::Bind { .. } => options.for_bind(),
         MountKind::Remount | MountKind::Propagation => options.for_remount(),
         MountKind::Filesystem { .. } => options.for_new_mount(),
-        MountKind::Cgroup(_) => {
+        MountKind::Cgroup(view) => {
             let mut attributes = options.for_new_mount();
-            // The host's are writable only for the asking (CVE-2023-25809).
+            // What is not the container's, and not root's, is writable only for the asking (CVE-2023-25809).
             if !cgroup_view::is_writable_unasked(around) && !options.is_writable() {
                 attributes.set |= MOUNT_ATTR_RDONLY;
+            }
+            // A hierarchy of version 1 may be mounted in the host's (`systemd`, net_cls).
+            if matches!(view, CgroupView::UnifiedBind { .. }) {
+                attributes.recursive_set |= attributes.set & MOUNT_ATTR_RDONLY;
             }
             attributes
         }

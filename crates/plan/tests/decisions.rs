@@ -272,6 +272,14 @@ fn cgroup_views() {
     let bound = CgroupView::UnifiedBind { source: path("/sys/fs/cgroup") };
     assert_eq!(view(json!({}), json!([]), &root_host()), (bound.clone(), false));
     assert_eq!(view(json!({}), json!(["ro"]), &root_host()), (bound.clone(), true));
+    let disabled = Request { cgroups: CgroupManager::Disabled, ..request() };
+    let mount = json!([{"destination": "/sys/fs/cgroup", "type": "cgroup"}]);
+    let without = plan(&config(mount, json!({})), &disabled, &root_host()).unwrap().mounts.remove(0).attributes;
+    assert_eq!(
+        without.recursive_set & MOUNT_ATTR_RDONLY,
+        MOUNT_ATTR_RDONLY,
+        "it has no cgroup of its own; nor what is mounted below"
+    );
     let users = || with_namespaces(&["mount", "user"]);
     let (user, asked) = (view(users(), json!([]), &user_host()), view(users(), json!(["rw"]), &user_host()));
     assert_eq!((user, asked), ((bound.clone(), true), (bound, false)), "the host's are a user's only for the asking");

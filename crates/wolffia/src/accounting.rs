@@ -94,12 +94,18 @@ impl Accounting {
         }
     }
 
-    /// A runtime that may give nothing away keeps the cgroup: it is the container's user who misses something, not the host.
+    /// A runtime that may give nothing away keeps the cgroup: it is the container's user who misses something, not the host. One that
+    /// was there before is kept too: it stays when the container is gone, and its owner would.
     fn delegate(&self, stage: &Stage<'_>, cgroup: &Cgroup, owner: u32) -> std::result::Result<(), Failure> {
         let what = || format!("{} to user {owner}", cgroup.path());
-        let kept = stage.act(Step::CgroupDelegate, what, || match cgroup.delegate(owner) {
-            Err(error) if error.is_permission() => Ok(Some(cause(error).text)),
-            given => given.map(|()| None).map_err(cause),
+        let kept = stage.act(Step::CgroupDelegate, what, || {
+            if !cgroup.made().iter().any(|made| made == cgroup.path()) {
+                return Ok(Some("the cgroup was there before the container".to_owned()));
+            }
+            match cgroup.delegate(owner) {
+                Err(error) if error.is_permission() => Ok(Some(cause(error).text)),
+                given => given.map(|()| None).map_err(cause),
+            }
         })?;
         if let Some(reason) = kept {
             let reason = format!("the container's user can make no cgroups: {reason}");

@@ -95,12 +95,13 @@ impl Container {
             namespaces: &launch.namespaces,
             setup: launch.setup,
             tuned_by: launch.tuned_by,
-            cgroup: cgroups.birthplace.as_ref().map(AsFd::as_fd),
+            cgroup: cgroups.birthplace(),
             join: cgroups.joins().then_some(&join),
             new_keyring: launch.session_keyring,
             console: &mut |name, master| options.terminal.receive(name, master),
             trace: self.runtime.trace(),
-        })?;
+        })
+        .map_err(|failure| cgroups.explained(failure))?;
         match self.tell_pid(options, &running) {
             Ok(()) => Ok(running),
             Err(error) => {

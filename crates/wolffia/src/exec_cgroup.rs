@@ -3,17 +3,18 @@
 use crate::container::{Container, legacy_of};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use wolffia_cgroup::{Cgroup, CgroupError, LegacyPlace, MonitoredGroup, RdtPlace, Scope};
-use wolffia_plan::SystemdManager;
-use wolffia_sys::Pid;
+use wolffia_launch::Failure;
+use wolffia_plan::{Step, SystemdManager};
+use wolffia_sys::{Errno, Pid};
 
 /// Where a further process goes.
 #[derive(Debug)]
 pub(crate) struct ExecCgroups {
-    /// To be born in.
-    pub birthplace: Option<OwnedFd>,
+    /// To be born in: the directory and the path.
+    birthplace: Option<(OwnedFd, String)>,
     /// To be put into by systemd, with the path below the scope.
     scope: Option<(Scope, String)>,
     /// To be put into, with the path below the container's own cgroup by controller.
@@ -23,6 +24,21 @@ pub(crate) struct ExecCgroups {
 }
 
 impl ExecCgroups {
+    /// The cgroup to be born in.
+    pub fn birthplace(&self) -> Option<BorrowedFd<'_>> {
+        self.birthplace.as_ref().map(|(directory, _)| directory.as_fd())
+    }
+
+    /// The failure of making the process. `EBUSY` means its birthplace: which controllers forbid processes there is the kernel's to know.
+    pub fn explained(&self, failure: Failure) -> Error {
+        match &self.birthplace {
+            Some((_, path)) if failure.step == Step::NamespacesJoin && failure.errno == Errno::EBUSY.0 => {
+                CgroupError::Inner { path: path.clone() }.into()
+            }
+            _ => failure.into(),
+        }
+    }
+
     /// Whether the process must be put somewhere before it goes on.
     pub fn joins(&self) -> bool {
         self.scope.is_some() || self.legacy.is_some() || self.rdt.is_some()
@@ -68,7 +84,7 @@ impl Container {
         }
         let (birthplace, scope) = match self.unified_for_exec(unified)? {
             Some((cgroup, path)) => match self.scope_to_join(&path) {
-                None => (Some(cgroup), None),
+                None => (Some((cgroup, path)), None),
                 scope => (None, scope),
             },
             None => (None, None),
@@ -103,12 +119,7 @@ impl Container {
         };
         let below = asked.unwrap_or_default();
         let names = [own.path()].into_iter().chain(below.split('/').filter(|name| !name.is_empty()));
-        let path = names.collect::<Vec<_>>().join("/");
-        let directory = own.below(below)?;
-        if asked.is_some() && Cgroup::open(Path::new(&place.mount), &path)?.hands_down()? {
-            return Err(CgroupError::Inner { path }.into());
-        }
-        Ok(Some((directory, path)))
+        Ok(Some((own.below(below)?, names.collect::<Vec<_>>().join("/"))))
     }
 
     fn cgroup_of_init(&self) -> Result<String> {
