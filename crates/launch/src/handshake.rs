@@ -159,7 +159,7 @@ impl RuntimeSide {
         if ready.get(1) == Some(&true) {
             return Ok(Err(Silence::Exited(pidfd::wait(init)?)));
         }
-        Err(format!("no word from init for {} s", limit.unwrap_or_default().as_secs()).into())
+        Err(format!("no word from init {}", patience::silence(init, limit.unwrap_or_default())).into())
     }
 }
 

@@ -20,6 +20,17 @@ pub(crate) fn poll_readable(fds: &[BorrowedFd<'_>], pidfd: BorrowedFd<'_>, limit
     Ok(ready)
 }
 
+/// How long nothing came, for a message, and why if that is known.
+pub(crate) fn silence(pidfd: BorrowedFd<'_>, limit: Duration) -> String {
+    let seconds = limit.as_secs();
+    if is_starved(pidfd) {
+        let all = seconds * u64::from(MOST_ROUNDS + 1);
+        return format!("for {all} s, because it gets no processor: raise the container's quota (`update --cpu-quota`)");
+    }
+    // It may have been without one before.
+    format!("for {seconds} s or more")
+}
+
 /// Whether the process would go on if it had a processor (proc_pid_stat(5)). Who cannot be looked at is not.
 fn is_starved(pidfd: BorrowedFd<'_>) -> bool {
     let read = |path: String| std::fs::read_to_string(path).ok();
@@ -40,24 +51,24 @@ mod tests {
     use std::time::Instant;
     use wolffia_sys::{Pid, pidfd, socket};
 
-    /// How long nothing is waited for, in hundredths of a second.
-    fn waited(program: &[&str]) -> u128 {
+    /// How long nothing is waited for, in hundredths of a second, and what is said of it.
+    fn waited(program: &[&str]) -> (u128, String) {
         let mut child = Command::new(program[0]).args(&program[1..]).spawn().unwrap();
         let pidfd = pidfd::open(Pid::from_child(&child)).unwrap();
         let (ours, _theirs) = socket::seqpacket_pair().unwrap();
         let begin = Instant::now();
         let ready = poll_readable(&[ours.as_fd()], pidfd.as_fd(), Some(Duration::from_millis(200))).unwrap();
-        let elapsed = begin.elapsed().as_millis() / 10;
+        let (elapsed, said) = (begin.elapsed().as_millis() / 10, silence(pidfd.as_fd(), Duration::from_secs(7)));
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(ready, [false]);
-        elapsed
+        (elapsed, said)
     }
 
     #[test]
     fn who_wants_a_processor_is_waited_for_longer_and_not_for_ever() {
         let (busy, idle) = (waited(&["sh", "-c", "while :; do :; done"]), waited(&["sleep", "60"]));
-        assert!((200..1000).contains(&busy), "{busy}");
-        assert!((20..190).contains(&idle), "{idle}");
+        assert!((200..1000).contains(&busy.0) && busy.1.starts_with("for 70 s, because it gets no processor"), "{busy:?}");
+        assert!((20..190).contains(&idle.0) && idle.1 == "for 7 s or more", "{idle:?}");
     }
 }

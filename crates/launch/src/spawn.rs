@@ -160,12 +160,14 @@ fn cross(bridge: &Fledgling, channel: &OwnedFd, limit: Duration) -> Result<Spawn
     let comes = |fd| patience::poll_readable(&[fd], process, Some(limit)).map(|ready| ready.contains(&true));
     let spoke = comes(channel.as_fd())?;
     let answer = if spoke { socket::recv(channel.as_fd(), 4096) } else { Ok(None) };
+    // Before it is killed, because it tells why no more then.
+    let silence = (!spoke).then(|| patience::silence(process, limit));
     if !(spoke && comes(process)?) {
         pidfd::send_signal(bridge.pidfd.as_fd(), libc::SIGKILL)?;
     }
     pidfd::wait(bridge.pidfd.as_fd())?;
-    if !spoke {
-        return Err(format!("the process that joins the namespaces said nothing for {} s", limit.as_secs()).into());
+    if let Some(silence) = silence {
+        return Err(format!("the process that joins the namespaces said nothing {silence}").into());
     }
     let (bytes, descriptors) = answer?.ok_or("the process that joins the namespaces was killed")?;
     let text = String::from_utf8_lossy(&bytes);
