@@ -87,7 +87,7 @@ impl Sandbox {
         Ok(configuration)
     }
 
-    /// The same as text, for [`Bundle::of_text`](crate::Bundle::of_text): in a third fewer instructions.
+    /// The same as text, for [`Bundle::of_text`](crate::Bundle::of_text). The profile, most of it, is not read and written again for it.
     ///
     /// # Errors
     /// As of [`Sandbox::configuration`].
